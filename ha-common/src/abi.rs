@@ -1,0 +1,415 @@
+//! The contract between the kernel program and the daemon: map names and the
+//! layout of every key, value and event.
+//!
+//! Who writes what (each map has one writer, so no update can be lost):
+//!
+//! | map | key → value | written by |
+//! |---|---|---|
+//! | `instances` | [`InstanceKey`] → [`Instance`] | daemon |
+//! | `vips` | [`VipKey`] → [`Vip`] | daemon |
+//! | `peers` | [`PeerKey`] → [`Peer`] | daemon admits and removes, kernel updates in place |
+//! | `actives` | [`Instance::index`] → [`ActiveRouter`] | kernel |
+//! | `claims` | [`VipKey`] → [`Claim`] | kernel (daemon removes with the VIP) |
+//! | `counters` | 0 → [`Counters`], one per CPU | kernel |
+//! | `events` | ring of [`Event`] | kernel |
+//!
+//! The structs have no padding, no enums and no `Option`s; addresses are octets
+//! in network byte order, IPv4 in the first four. Field names are a user
+//! interface: people read them in `bpftool map dump`.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Name of the kernel program.
+pub const PROGRAM: &str = "harrier";
+
+/// Map names (at most 15 characters, `BPF_OBJ_NAME_LEN`).
+pub mod map {
+    /// What the daemon tells the kernel of each virtual router.
+    pub const INSTANCES: &str = "instances";
+    /// The addresses whose claims are watched.
+    pub const VIPS: &str = "vips";
+    /// Every admitted peer's last advertisement.
+    pub const PEERS: &str = "peers";
+    /// Per virtual router, the last advertisement that holds back Active_Down.
+    pub const ACTIVES: &str = "actives";
+    /// Who last claimed one of our addresses.
+    pub const CLAIMS: &str = "claims";
+    /// Accepted and refused packets by reason.
+    pub const COUNTERS: &str = "counters";
+    /// What cannot wait for a deadline.
+    pub const EVENTS: &str = "events";
+
+    /// All of them, in the order above.
+    pub const ALL: [&str; 7] = [INSTANCES, VIPS, PEERS, ACTIVES, CLAIMS, COUNTERS, EVENTS];
+}
+
+/// Peers that the daemon admits per virtual router. Sources beyond that still
+/// count for the election; they only get no row of their own.
+pub const PEERS_PER_INSTANCE: u32 = 16;
+
+/// Octets of the event ring; a power of two and a multiple of the page size.
+pub const EVENTS_BYTES: u32 = 256 * 1024;
+
+/// [`Instance::state`]: not taking part.
+pub const STATE_INIT: u8 = 0;
+/// [`Instance::state`]: Backup.
+pub const STATE_BACKUP: u8 = 1;
+/// [`Instance::state`]: Active.
+pub const STATE_ACTIVE: u8 = 2;
+/// [`Instance::state`]: fault (for example, the link is down).
+pub const STATE_FAULT: u8 = 3;
+
+/// [`Event::kind`]: the Active router releases (priority 0).
+pub const EVENT_RELEASE: u32 = 1;
+/// [`Event::kind`]: we are Active and another router outranks us.
+pub const EVENT_OUTRANKED: u32 = 2;
+/// [`Event::kind`]: we are Active and another router advertises that we outrank.
+pub const EVENT_LOSING: u32 = 3;
+/// [`Event::kind`]: we are Backup and the advertisement that holds us back has
+/// another source, priority or interval than the one before.
+pub const EVENT_CHANGED: u32 = 4;
+/// [`Event::kind`]: an advertisement from a source without a row in `peers`.
+pub const EVENT_NEW_PEER: u32 = 5;
+/// [`Event::kind`]: we are Active and a stranger claims one of our addresses.
+pub const EVENT_CLAIM: u32 = 6;
+
+/// [`Claim::kind`]: ARP request whose sender address is ours (gratuitous ones too).
+pub const CLAIM_ARP_REQUEST: u8 = 1;
+/// [`Claim::kind`]: ARP reply whose sender address is ours.
+pub const CLAIM_ARP_REPLY: u8 = 2;
+/// [`Claim::kind`]: IPv6 neighbour advertisement whose target is ours.
+pub const CLAIM_NEIGHBOUR_ADVERTISEMENT: u8 = 3;
+
+/// Names one virtual router on one interface.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct InstanceKey {
+    /// Interface that the advertisement arrives on.
+    pub ifindex: u32,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// What the kernel must know of one virtual router.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Instance {
+    /// [`digest`](crate::wire::vrrp::digest) of the configured address list.
+    pub address_digest: u64,
+    /// Least span between two events of a kind that may repeat, in nanoseconds.
+    pub event_gap_ns: u64,
+    /// Slot in `actives`.
+    pub index: u32,
+    /// Our advertisement interval in centiseconds.
+    pub interval_cs: u16,
+    /// One of the `STATE_*` numbers.
+    pub state: u8,
+    /// Our priority, 1 to 255.
+    pub priority: u8,
+    /// 2 or 3.
+    pub version: u8,
+    /// 1 if a router of lower priority is to be preempted.
+    pub preempt: u8,
+    /// Least TTL or hop limit accepted; 255 as RFC 9568 §7.1 asks.
+    pub min_ttl: u8,
+    /// Number of configured (advertised) addresses.
+    pub address_count: u8,
+    /// Version 2 only: expected authentication type (0 none, 1 simple password).
+    pub auth_type: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+    /// Our link-layer address on the interface.
+    pub own_mac: [u8; 6],
+    /// Our primary address on the interface.
+    pub own_address: [u8; 16],
+    /// Version 2 only: expected authentication data.
+    pub auth_data: [u8; 8],
+}
+
+/// The last advertisement that holds back Active_Down for one virtual router:
+/// who the others take for Active, as the kernel saw it.
+///
+/// Two CPUs may write at once. A mixed record combines two advertisements that
+/// both hold back Active_Down, so no decision depends on which fields are whose.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct ActiveRouter {
+    /// Arrival, nanoseconds of `CLOCK_MONOTONIC`; 0 if never.
+    pub last_seen_ns: u64,
+    /// When an event that may repeat was last sent, for [`Instance::event_gap_ns`].
+    pub last_event_ns: u64,
+    /// Advertisements that held back Active_Down since start.
+    pub adverts: u64,
+    /// Interface.
+    pub ifindex: u32,
+    /// Advertised interval in centiseconds (version 2: seconds × 100).
+    pub interval_cs: u16,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// Advertised priority.
+    pub priority: u8,
+    /// 1 if the daemon has been told of this source, priority and interval.
+    pub told: u8,
+    /// Source link-layer address.
+    pub mac: [u8; 6],
+    /// Source address.
+    pub address: [u8; 16],
+}
+
+/// Names one peer of one virtual router.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct PeerKey {
+    /// Interface.
+    pub ifindex: u32,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+    /// Source address.
+    pub address: [u8; 16],
+}
+
+/// One peer's last valid advertisement.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Peer {
+    /// Arrival, nanoseconds of `CLOCK_MONOTONIC`.
+    pub last_seen_ns: u64,
+    /// Valid advertisements since it was admitted.
+    pub adverts: u64,
+    /// Advertised interval in centiseconds (version 2: seconds × 100).
+    pub interval_cs: u16,
+    /// Advertised priority.
+    pub priority: u8,
+    /// 2 or 3.
+    pub version: u8,
+    /// 1 if its address list differs from ours.
+    pub address_mismatch: u8,
+    /// 1 if its version 3 IPv4 checksum leaves out the pseudo-header.
+    pub message_only_checksum: u8,
+    /// Source link-layer address.
+    pub mac: [u8; 6],
+    /// Zero.
+    pub reserved: [u8; 4],
+}
+
+/// Names one watched address.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct VipKey {
+    /// Interface.
+    pub ifindex: u32,
+    /// 4 or 6.
+    pub family: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// The address.
+    pub address: [u8; 16],
+}
+
+/// The virtual router that a watched address belongs to.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Vip {
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// Family of the virtual router (4 or 6).
+    pub family: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// Who last claimed a watched address from outside.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Claim {
+    /// Arrival, nanoseconds of `CLOCK_MONOTONIC`.
+    pub last_seen_ns: u64,
+    /// When an event was last sent for this address.
+    pub last_event_ns: u64,
+    /// Claims since the address is watched.
+    pub claims: u64,
+    /// Claimed link-layer address.
+    pub mac: [u8; 6],
+    /// One of the `CLAIM_*` numbers.
+    pub kind: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// What cannot wait for a deadline.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Event {
+    /// Arrival, nanoseconds of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// One of the `EVENT_*` numbers.
+    pub kind: u32,
+    /// Interface.
+    pub ifindex: u32,
+    /// [`Instance::index`].
+    pub index: u32,
+    /// Advertised interval in centiseconds; 0 in a claim.
+    pub interval_cs: u16,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// Advertised priority; 0 in a claim.
+    pub priority: u8,
+    /// 2 or 3; 0 in a claim.
+    pub version: u8,
+    /// Source (in a claim: claimed) link-layer address.
+    pub mac: [u8; 6],
+    /// Source (in a claim: claimed) address.
+    pub address: [u8; 16],
+    /// One of the `CLAIM_*` numbers in a claim, else 0.
+    pub claim_kind: u8,
+    /// 1 if the advertised address list differs from ours.
+    pub address_mismatch: u8,
+    /// 1 if the version 3 IPv4 checksum leaves out the pseudo-header.
+    pub message_only_checksum: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $field:ident $variant:ident,)+) => {
+        /// Why a count goes up. One variant per field of [`Counters`], in its order.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(usize)]
+        pub enum Counter {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Counter {
+            /// All of them, in the order of [`Counters`].
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The field's name, as `bpftool map dump` shows it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($field),)+
+                }
+            }
+        }
+
+        /// The value of `counters`: packets since start on one CPU, by reason.
+        #[repr(C)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $field: u64,)+
+        }
+
+        impl Counters {
+            /// The count for one reason.
+            #[must_use]
+            pub const fn of(&self, counter: Counter) -> u64 {
+                match counter {
+                    $(Counter::$variant => self.$field,)+
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Valid advertisements for a configured virtual router.
+    accepted Accepted,
+    /// Of these, version 3 over IPv4 with the pseudo-header in the checksum.
+    checksum_with_pseudo_header ChecksumWithPseudoHeader,
+    /// Of these, version 3 over IPv4 with a checksum over the message only.
+    checksum_message_only ChecksumMessageOnly,
+    /// Of these, version 3 with another address list than ours.
+    address_list_differs AddressListDiffers,
+    /// ARP and neighbour advertisement claims of a watched address by a stranger.
+    foreign_claims ForeignClaims,
+    /// Events that found the ring full.
+    events_lost EventsLost,
+    /// Refused: the frame ends before its headers say.
+    truncated Truncated,
+    /// Refused: IP version or header length is impossible.
+    bad_ip_header BadIpHeader,
+    /// Refused: a fragment.
+    fragment Fragment,
+    /// Refused: TTL or hop limit below the least accepted.
+    bad_ttl BadTtl,
+    /// Refused: less than the 8 octets of a VRRP header.
+    too_short TooShort,
+    /// Refused: neither version 2 nor 3, or version 2 over IPv6.
+    bad_version BadVersion,
+    /// Refused: type is not 1.
+    bad_type BadType,
+    /// Not for a virtual router that is configured on the interface.
+    not_configured NotConfigured,
+    /// Refused: another version than the virtual router is configured for.
+    version_mismatch VersionMismatch,
+    /// Refused: sent neither to the group nor by a configured peer.
+    bad_destination BadDestination,
+    /// Refused: no addresses, though the virtual router has some.
+    no_addresses NoAddresses,
+    /// Refused: the length does not fit the address count.
+    bad_length BadLength,
+    /// Refused: the advertised interval is zero.
+    zero_interval ZeroInterval,
+    /// Refused: version 2 authentication type or data differs from ours.
+    bad_authentication BadAuthentication,
+    /// Refused: version 2 interval differs from ours.
+    interval_mismatch IntervalMismatch,
+    /// Refused: wrong checksum.
+    bad_checksum BadChecksum,
+    /// Refused: the first IPv6 address is not link-local.
+    not_link_local NotLinkLocal,
+    /// Refused: our own address is its source (a loop or a duplicate address).
+    own_address OwnAddress,
+    /// Refused: version 2 with another address list than ours, not from the owner.
+    address_list_mismatch AddressListMismatch,
+}
+
+const _: () = {
+    assert!(size_of::<InstanceKey>() == 8);
+    assert!(size_of::<Instance>() == 64);
+    assert!(size_of::<ActiveRouter>() == 56);
+    assert!(size_of::<PeerKey>() == 24);
+    assert!(size_of::<Peer>() == 32);
+    assert!(size_of::<VipKey>() == 24);
+    assert!(size_of::<Vip>() == 4);
+    assert!(size_of::<Claim>() == 32);
+    assert!(size_of::<Event>() == 56);
+    assert!(size_of::<Counters>() == 8 * Counter::ALL.len());
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_and_their_names_are_in_one_order() {
+        let mut raw = [0u64; Counter::ALL.len()];
+        for (position, counter) in Counter::ALL.iter().enumerate() {
+            assert_eq!(*counter as usize, position);
+            raw[position] = position as u64;
+        }
+        let counters: Counters = bytemuck::cast(raw);
+        for (position, counter) in Counter::ALL.iter().enumerate() {
+            assert_eq!(counters.of(*counter), position as u64, "{}", counter.name());
+        }
+    }
+
+    #[test]
+    fn map_names_fit_the_kernels_limit() {
+        for name in map::ALL {
+            assert!(name.len() <= 15, "{name}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Harrier as a library.
