@@ -1,0 +1,602 @@
+//! The state machine, a row per (state, event), with every duration asserted;
+//! then properties over random event sequences.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use ha_common::{
+    fsm::{
+        Action, Advert, Parameters, Reason, State, StateKind, VirtualRouter, election,
+        router::ANNOUNCE_AGAIN_AFTER,
+    },
+    time::Timestamp,
+    types::{Priority, RouterAddress, Version},
+};
+use proptest::prelude::*;
+
+const INTERVAL: Duration = Duration::from_millis(100);
+/// 3 × 100 ms + (256 − 100) × 100 ms / 256.
+const ACTIVE_DOWN: Duration = Duration::from_nanos(360_937_500);
+/// (256 − 100) × 100 ms / 256.
+const SKEW: Duration = Duration::from_nanos(60_937_500);
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_nanos(1_000_000_000 + millis * 1_000_000)
+}
+
+fn host(last: u8) -> RouterAddress {
+    Ipv4Addr::new(10, 0, 0, last).into()
+}
+
+fn parameters() -> Parameters {
+    Parameters {
+        version: Version::V3,
+        priority: Priority(100),
+        address: host(5),
+        preempt: true,
+        advertisement_interval: INTERVAL,
+    }
+}
+
+fn advert(at: Timestamp, priority: u8, last: u8) -> Advert {
+    Advert { at, source: host(last), priority: Priority(priority), interval: INTERVAL }
+}
+
+fn send(priority: u8) -> Action {
+    Action::SendAdvert { priority: Priority(priority) }
+}
+
+fn transition(from: StateKind, to: StateKind, reason: Reason) -> Action {
+    Action::Transition { from, to, reason }
+}
+
+struct Bench {
+    router: VirtualRouter,
+}
+
+impl Bench {
+    fn new(parameters: Parameters) -> Self {
+        Self { router: VirtualRouter::new(parameters) }
+    }
+
+    fn backup(parameters: Parameters) -> Self {
+        let mut bench = Self::new(parameters);
+        bench.startup(at(0));
+        assert_eq!(bench.kind(), StateKind::Backup);
+        bench
+    }
+
+    /// Active since 1000 ms.
+    fn active(parameters: Parameters) -> Self {
+        let mut bench = Self::backup(parameters);
+        bench.timeout(at(1000));
+        assert_eq!(bench.kind(), StateKind::Active);
+        bench
+    }
+
+    fn kind(&self) -> StateKind {
+        self.router.state().kind()
+    }
+
+    fn run(&mut self, handle: impl FnOnce(&mut VirtualRouter, &mut Vec<Action>)) -> Vec<Action> {
+        let mut out = Vec::new();
+        handle(&mut self.router, &mut out);
+        out
+    }
+
+    fn startup(&mut self, now: Timestamp) -> Vec<Action> {
+        self.run(|router, out| router.handle_startup(now, out))
+    }
+
+    fn shutdown(&mut self) -> Vec<Action> {
+        self.run(|router, out| router.handle_shutdown(out))
+    }
+
+    fn fault(&mut self) -> Vec<Action> {
+        self.run(|router, out| router.handle_fault(out))
+    }
+
+    fn recovery(&mut self, now: Timestamp) -> Vec<Action> {
+        self.run(|router, out| router.handle_recovery(now, out))
+    }
+
+    fn timeout(&mut self, now: Timestamp) -> Vec<Action> {
+        self.run(|router, out| router.handle_timeout(now, out))
+    }
+
+    fn hear(&mut self, now: Timestamp, advert: Advert) -> Vec<Action> {
+        self.run(|router, out| router.handle_advert(now, &advert, out))
+    }
+
+    fn due(&self) -> Option<Timestamp> {
+        self.router.poll_timeout()
+    }
+}
+
+// Init
+
+#[test]
+fn init_startup_goes_to_backup_with_the_full_timer() {
+    let mut bench = Bench::new(parameters());
+    assert_eq!(bench.due(), None);
+    assert_eq!(
+        bench.startup(at(0)),
+        [transition(StateKind::Init, StateKind::Backup, Reason::Startup)]
+    );
+    assert_eq!(bench.due(), Some(at(0) + ACTIVE_DOWN));
+}
+
+#[test]
+fn init_startup_of_the_owner_goes_to_active_at_once() {
+    let owner = Parameters { priority: Priority::OWNER, ..parameters() };
+    let mut bench = Bench::new(owner);
+    assert_eq!(
+        bench.startup(at(0)),
+        [
+            send(255),
+            Action::InstallAddresses,
+            Action::Announce,
+            transition(StateKind::Init, StateKind::Active, Reason::Owner),
+        ]
+    );
+    assert_eq!(bench.due(), Some(at(0) + INTERVAL), "the next advertisement");
+}
+
+#[test]
+fn init_ignores_all_but_startup() {
+    let mut bench = Bench::new(parameters());
+    assert_eq!(bench.hear(at(1), advert(at(1), 255, 9)), []);
+    assert_eq!(bench.timeout(at(9999)), []);
+    assert_eq!(bench.shutdown(), []);
+    assert_eq!(bench.fault(), []);
+    assert_eq!(bench.recovery(at(1)), []);
+    assert_eq!(bench.kind(), StateKind::Init);
+}
+
+// Backup
+
+#[test]
+fn backup_takes_over_when_active_down_fires_and_not_before() {
+    let mut bench = Bench::backup(parameters());
+    let due = at(0) + ACTIVE_DOWN;
+    assert_eq!(bench.timeout(due - Duration::from_nanos(1)), []);
+    let late = due + Duration::from_micros(30);
+    assert_eq!(
+        bench.timeout(late),
+        [
+            send(100),
+            Action::InstallAddresses,
+            Action::Announce,
+            transition(
+                StateKind::Backup,
+                StateKind::Active,
+                Reason::ActiveDown {
+                    silence: ACTIVE_DOWN + Duration::from_micros(30),
+                    allowed: ACTIVE_DOWN,
+                }
+            ),
+        ]
+    );
+    assert_eq!(bench.due(), Some(late + INTERVAL));
+}
+
+#[test]
+fn backup_counts_from_arrival_not_from_when_it_heard_of_it() {
+    let mut bench = Bench::backup(parameters());
+    assert_eq!(bench.hear(at(250), advert(at(200), 200, 9)), []);
+    assert_eq!(bench.due(), Some(at(200) + ACTIVE_DOWN));
+}
+
+#[test]
+fn backup_ignores_what_it_has_accounted_for() {
+    let mut bench = Bench::backup(parameters());
+    bench.hear(at(200), advert(at(200), 200, 9));
+    let due = bench.due();
+    assert_eq!(bench.hear(at(300), advert(at(200), 200, 9)), []);
+    assert_eq!(bench.hear(at(300), advert(at(100), 200, 9)), []);
+    assert_eq!(bench.hear(at(300), advert(at(150), 0, 9)), []);
+    assert_eq!(bench.due(), due);
+}
+
+#[test]
+fn backup_learns_the_active_routers_interval() {
+    let mut bench = Bench::backup(parameters());
+    let slow = Advert { interval: Duration::from_secs(1), ..advert(at(10), 200, 9) };
+    bench.hear(at(10), slow);
+    assert_eq!(bench.due(), Some(at(10) + Duration::from_nanos(3_609_375_000)));
+    assert_eq!(bench.router.active_down_interval(), Duration::from_nanos(3_609_375_000));
+    let spin = Advert { interval: Duration::ZERO, ..advert(at(20), 200, 9) };
+    bench.hear(at(20), spin);
+    assert_eq!(bench.due(), Some(at(20) + Duration::from_nanos(36_093_750)), "not below 10 ms");
+}
+
+#[test]
+fn backup_waits_one_skew_after_a_release() {
+    let mut bench = Bench::backup(parameters());
+    bench.hear(at(100), advert(at(100), 200, 9));
+    assert_eq!(bench.hear(at(150), advert(at(150), 0, 9)), []);
+    assert_eq!(bench.due(), Some(at(150) + SKEW));
+    let now = at(150) + SKEW;
+    assert_eq!(
+        bench.timeout(now).last(),
+        Some(&transition(StateKind::Backup, StateKind::Active, Reason::Released))
+    );
+}
+
+#[test]
+fn backup_uses_the_learned_interval_for_the_skew() {
+    let mut bench = Bench::backup(parameters());
+    let slow = Advert { interval: Duration::from_secs(1), ..advert(at(10), 200, 9) };
+    bench.hear(at(10), slow);
+    bench.hear(at(20), advert(at(20), 0, 9));
+    assert_eq!(bench.due(), Some(at(20) + Duration::from_nanos(609_375_000)));
+}
+
+#[test]
+fn backup_is_not_held_back_by_repeated_releases() {
+    let mut bench = Bench::backup(parameters());
+    bench.hear(at(100), advert(at(100), 0, 9));
+    let due = bench.due();
+    bench.hear(at(140), advert(at(140), 0, 9));
+    assert_eq!(bench.due(), due);
+}
+
+#[test]
+fn backup_is_held_back_again_after_a_release() {
+    let mut bench = Bench::backup(parameters());
+    bench.hear(at(100), advert(at(100), 0, 9));
+    bench.hear(at(120), advert(at(120), 200, 8));
+    assert_eq!(bench.due(), Some(at(120) + ACTIVE_DOWN));
+    let actions = bench.timeout(at(120) + ACTIVE_DOWN);
+    assert!(
+        matches!(
+            actions.last(),
+            Some(Action::Transition { reason: Reason::ActiveDown { .. }, .. })
+        ),
+        "a release that was overtaken is no reason: {actions:?}"
+    );
+}
+
+#[test]
+fn backup_resets_for_a_priority_not_below_its_own() {
+    for priority in [100, 101, 254, 255] {
+        let mut bench = Bench::backup(parameters());
+        bench.hear(at(50), advert(at(50), priority, 1));
+        assert_eq!(bench.due(), Some(at(50) + ACTIVE_DOWN), "priority {priority}");
+    }
+}
+
+#[test]
+fn backup_discards_a_lower_priority_if_it_preempts() {
+    let mut bench = Bench::backup(parameters());
+    assert_eq!(bench.hear(at(50), advert(at(50), 99, 9)), []);
+    assert_eq!(bench.due(), Some(at(0) + ACTIVE_DOWN), "the timer runs on");
+}
+
+#[test]
+fn backup_without_preempt_resets_for_any_priority() {
+    let mut bench = Bench::backup(Parameters { preempt: false, ..parameters() });
+    bench.hear(at(50), advert(at(50), 1, 9));
+    assert_eq!(bench.due(), Some(at(50) + ACTIVE_DOWN));
+}
+
+#[test]
+fn backup_shutdown_and_fault_send_nothing() {
+    let mut bench = Bench::backup(parameters());
+    assert_eq!(
+        bench.shutdown(),
+        [transition(StateKind::Backup, StateKind::Init, Reason::Shutdown)]
+    );
+    assert_eq!(bench.due(), None);
+    let mut bench = Bench::backup(parameters());
+    assert_eq!(bench.fault(), [transition(StateKind::Backup, StateKind::Fault, Reason::Fault)]);
+    assert_eq!(bench.due(), None);
+}
+
+#[test]
+fn backup_ignores_startup_and_recovery() {
+    let mut bench = Bench::backup(parameters());
+    assert_eq!(bench.startup(at(10)), []);
+    assert_eq!(bench.recovery(at(10)), []);
+    assert_eq!(bench.due(), Some(at(0) + ACTIVE_DOWN));
+}
+
+// Active
+
+#[test]
+fn active_advertises_from_deadline_to_deadline() {
+    let mut bench = Bench::active(parameters());
+    assert_eq!(bench.timeout(at(1099)), []);
+    // 2 ms late: announced too (its first repetition is due at 100 ms).
+    assert_eq!(bench.timeout(at(1102)), [send(100), Action::Announce]);
+    assert_eq!(bench.due(), Some(at(1200)), "lateness does not add up");
+    assert_eq!(bench.timeout(at(1200)), [send(100)]);
+}
+
+#[test]
+fn active_does_not_make_up_for_a_stall() {
+    let mut bench = Bench::active(parameters());
+    let actions = bench.timeout(at(6000));
+    assert_eq!(actions.iter().filter(|action| **action == send(100)).count(), 1);
+    assert_eq!(bench.due(), Some(at(6100)));
+}
+
+#[test]
+fn active_repeats_its_announcement_on_schedule_then_stops() {
+    let mut bench = Bench::active(parameters());
+    let mut announced = Vec::new();
+    while bench.due().unwrap() < at(20_000) {
+        let now = bench.due().unwrap();
+        if bench.timeout(now).contains(&Action::Announce) {
+            announced.push(now.since(at(1000)));
+        }
+    }
+    let mut expected = Vec::new();
+    let mut sum = Duration::ZERO;
+    for after in ANNOUNCE_AGAIN_AFTER {
+        sum += after;
+        expected.push(sum);
+    }
+    assert_eq!(announced, expected);
+}
+
+#[test]
+fn active_answers_a_release_and_starts_its_timer_anew() {
+    let mut bench = Bench::active(parameters());
+    assert_eq!(bench.hear(at(1050), advert(at(1050), 0, 9)), [send(100)]);
+    let State::Active { advert_at, .. } = *bench.router.state() else { panic!("not active") };
+    assert_eq!(advert_at, at(1150));
+}
+
+#[test]
+fn active_yields_to_a_greater_priority() {
+    let mut bench = Bench::active(parameters());
+    let slow = Advert { interval: Duration::from_secs(1), ..advert(at(1050), 101, 1) };
+    assert_eq!(
+        bench.hear(at(1060), slow),
+        [
+            Action::RemoveAddresses,
+            transition(
+                StateKind::Active,
+                StateKind::Backup,
+                Reason::Outranked { by: host(1), priority: Priority(101) }
+            ),
+        ]
+    );
+    assert_eq!(
+        bench.due(),
+        Some(at(1050) + Duration::from_nanos(3_609_375_000)),
+        "learned from the winner, counted from its arrival"
+    );
+}
+
+#[test]
+fn active_breaks_a_tie_by_address() {
+    let mut bench = Bench::active(parameters());
+    assert_eq!(bench.hear(at(1010), advert(at(1010), 100, 4)), [send(100)]);
+    assert_eq!(bench.kind(), StateKind::Active);
+    assert_eq!(bench.hear(at(1020), advert(at(1020), 100, 5)), [send(100)], "our own address");
+    assert_eq!(bench.kind(), StateKind::Active);
+    bench.hear(at(1030), advert(at(1030), 100, 6));
+    assert_eq!(bench.kind(), StateKind::Backup);
+    // Unsigned: 200.0.0.1 is greater than 10.0.0.5.
+    let mut bench = Bench::active(parameters());
+    let far = Advert {
+        source: Ipv4Addr::new(200, 0, 0, 1).into(),
+        ..advert(at(1010), 100, 0)
+    };
+    bench.hear(at(1010), far);
+    assert_eq!(bench.kind(), StateKind::Backup);
+}
+
+#[test]
+fn active_asserts_itself_against_a_losing_advertisement_and_keeps_its_timer() {
+    let mut bench = Bench::active(parameters());
+    let due = bench.due();
+    assert_eq!(bench.hear(at(1030), advert(at(1030), 99, 9)), [send(100)]);
+    assert_eq!(bench.due(), due, "its timer is not otherwise disturbed");
+    assert_eq!(bench.kind(), StateKind::Active);
+}
+
+#[test]
+fn active_owner_yields_only_to_a_greater_address_of_priority_255() {
+    let owner = Parameters { priority: Priority::OWNER, ..parameters() };
+    let mut bench = Bench::active_owner(owner);
+    bench.hear(at(10), advert(at(10), 254, 200));
+    assert_eq!(bench.kind(), StateKind::Active);
+    bench.hear(at(20), advert(at(20), 255, 200));
+    assert_eq!(bench.kind(), StateKind::Backup);
+}
+
+impl Bench {
+    fn active_owner(parameters: Parameters) -> Self {
+        let mut bench = Self::new(parameters);
+        bench.startup(at(0));
+        bench
+    }
+}
+
+#[test]
+fn active_shutdown_releases_and_leaves_no_address() {
+    let mut bench = Bench::active(parameters());
+    assert_eq!(
+        bench.shutdown(),
+        [
+            send(0),
+            Action::RemoveAddresses,
+            transition(StateKind::Active, StateKind::Init, Reason::Shutdown),
+        ]
+    );
+    assert_eq!(bench.due(), None);
+}
+
+#[test]
+fn active_fault_releases_and_leaves_no_address() {
+    let mut bench = Bench::active(parameters());
+    assert_eq!(
+        bench.fault(),
+        [
+            send(0),
+            Action::RemoveAddresses,
+            transition(StateKind::Active, StateKind::Fault, Reason::Fault),
+        ]
+    );
+    assert_eq!(bench.due(), None);
+}
+
+// Fault
+
+#[test]
+fn fault_ignores_traffic_and_time_and_starts_anew_on_recovery() {
+    let mut bench = Bench::backup(parameters());
+    bench.fault();
+    assert_eq!(bench.hear(at(1), advert(at(1), 0, 9)), []);
+    assert_eq!(bench.timeout(at(9999)), []);
+    assert_eq!(bench.startup(at(1)), []);
+    assert_eq!(bench.fault(), []);
+    assert_eq!(
+        bench.recovery(at(5000)),
+        [transition(StateKind::Fault, StateKind::Backup, Reason::Recovery)]
+    );
+    assert_eq!(bench.due(), Some(at(5000) + ACTIVE_DOWN));
+}
+
+#[test]
+fn fault_shutdown_goes_to_init() {
+    let mut bench = Bench::active(parameters());
+    bench.fault();
+    assert_eq!(
+        bench.shutdown(),
+        [transition(StateKind::Fault, StateKind::Init, Reason::Shutdown)]
+    );
+}
+
+#[test]
+fn version_2_skews_in_fractions_of_a_second() {
+    let mut bench = Bench::backup(Parameters {
+        version: Version::V2,
+        advertisement_interval: Duration::from_secs(1),
+        ..parameters()
+    });
+    assert_eq!(bench.due(), Some(at(0) + Duration::from_nanos(3_609_375_000)));
+    let slow = Advert { interval: Duration::from_secs(3), ..advert(at(10), 200, 9) };
+    bench.hear(at(10), slow);
+    assert_eq!(bench.due(), Some(at(10) + Duration::from_nanos(9_609_375_000)));
+}
+
+// Properties
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Startup,
+    Shutdown,
+    Fault,
+    Recovery,
+    Wait(u64),
+    Hear { age_ms: u64, priority: u8, source: u8, interval_ms: u64 },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        1 => Just(Event::Startup),
+        1 => Just(Event::Shutdown),
+        1 => Just(Event::Fault),
+        1 => Just(Event::Recovery),
+        6 => (0..500_u64).prop_map(Event::Wait),
+        8 => (0..50_u64, any::<u8>(), 1..10_u8, 1..200_u64).prop_map(
+            |(age_ms, priority, source, interval_ms)| Event::Hear {
+                age_ms, priority, source, interval_ms: interval_ms * 10
+            }
+        ),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: addresses are there in Active and nowhere else, every
+    /// entry into Active advertises before it installs and announces, every exit
+    /// removes, and no deadline lies further off than its state allows.
+    #[test]
+    fn addresses_are_where_active_is(
+        priority in 1..=255_u8,
+        preempt in any::<bool>(),
+        events in proptest::collection::vec(event(), 1..80),
+    ) {
+        let parameters = Parameters { priority: Priority(priority), preempt, ..parameters() };
+        let mut router = VirtualRouter::new(parameters);
+        let mut now = at(1_000);
+        let mut installed = false;
+        for event in events {
+            let before = router.state().kind();
+            let mut out = Vec::new();
+            match event {
+                Event::Startup => router.handle_startup(now, &mut out),
+                Event::Shutdown => router.handle_shutdown(&mut out),
+                Event::Fault => router.handle_fault(&mut out),
+                Event::Recovery => router.handle_recovery(now, &mut out),
+                Event::Wait(millis) => {
+                    now = now + Duration::from_millis(millis);
+                    router.handle_timeout(now, &mut out);
+                }
+                Event::Hear { age_ms, priority, source, interval_ms } => {
+                    let advert = Advert {
+                        at: now - Duration::from_millis(age_ms),
+                        source: host(source),
+                        priority: Priority(priority),
+                        interval: Duration::from_millis(interval_ms),
+                    };
+                    router.handle_advert(now, &advert, &mut out);
+                    if before == StateKind::Active {
+                        let verdict = election::standing(
+                            election::Role::Active,
+                            &parameters.contender(),
+                            advert.priority,
+                            advert.source,
+                        );
+                        prop_assert_eq!(
+                            router.state().kind() == StateKind::Backup,
+                            verdict == election::Standing::Wins
+                        );
+                    }
+                }
+            }
+            let after = router.state().kind();
+            for action in &out {
+                match action {
+                    Action::InstallAddresses => {
+                        prop_assert!(!installed);
+                        installed = true;
+                        prop_assert_eq!(out[0], Action::SendAdvert { priority: parameters.priority });
+                    }
+                    Action::RemoveAddresses => {
+                        prop_assert!(installed);
+                        installed = false;
+                    }
+                    Action::Announce => prop_assert!(installed, "announced what is not there"),
+                    Action::Transition { from, to, .. } => {
+                        prop_assert_eq!(*from, before);
+                        prop_assert_eq!(*to, after);
+                    }
+                    Action::SendAdvert { .. } => {}
+                }
+            }
+            prop_assert_eq!(installed, after == StateKind::Active);
+            prop_assert_eq!(
+                out.iter().any(|action| matches!(action, Action::Transition { .. })),
+                before != after
+            );
+            match *router.state() {
+                State::Init | State::Fault => prop_assert_eq!(router.poll_timeout(), None),
+                State::Backup { heard_at, active_down_at, active_adver_interval } => {
+                    prop_assert!(heard_at <= now);
+                    prop_assert!(active_adver_interval >= Duration::from_millis(10));
+                    prop_assert!(
+                        active_down_at <= heard_at + router.active_down_interval(),
+                        "held back longer than Active_Down_Interval"
+                    );
+                }
+                State::Active { advert_at, .. } => {
+                    prop_assert!(advert_at <= now + INTERVAL);
+                }
+            }
+        }
+    }
+}
