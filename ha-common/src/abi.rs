@@ -142,6 +142,9 @@ pub struct ActiveRouter {
     pub last_seen_ns: u64,
     /// When an event that may repeat was last sent, for [`Instance::event_gap_ns`].
     pub last_event_ns: u64,
+    /// The same for [`EVENT_NEW_PEER`] alone: a flood of new sources must not
+    /// hold back the events that the election needs.
+    pub last_new_peer_ns: u64,
     /// Advertisements that held back Active_Down since start.
     pub adverts: u64,
     /// Interface.
@@ -379,7 +382,7 @@ counters! {
 const _: () = {
     assert!(size_of::<InstanceKey>() == 8);
     assert!(size_of::<Instance>() == 64);
-    assert!(size_of::<ActiveRouter>() == 56);
+    assert!(size_of::<ActiveRouter>() == 64);
     assert!(size_of::<PeerKey>() == 24);
     assert!(size_of::<Peer>() == 32);
     assert!(size_of::<VipKey>() == 24);

@@ -72,7 +72,7 @@ impl Centiseconds {
     pub const fn from_duration(span: Duration) -> Option<Self> {
         let nanos = span.as_nanos();
         let centiseconds = nanos / 10_000_000;
-        if nanos % 10_000_000 != 0 || centiseconds > u16::MAX as u128 {
+        if !nanos.is_multiple_of(10_000_000) || centiseconds > u16::MAX as u128 {
             return None;
         }
         #[allow(clippy::cast_possible_truncation, reason = "checked above")]

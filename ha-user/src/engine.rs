@@ -129,12 +129,12 @@ impl Engine {
 
     /// Shutdown event for `id`.
     pub fn handle_shutdown(&mut self, now: Timestamp, id: InstanceId) {
-        self.step(now, id, |router, out| router.handle_shutdown(out));
+        self.step(now, id, VirtualRouter::handle_shutdown);
     }
 
     /// `id` cannot take part any more (its link is down, an action failed).
     pub fn handle_fault(&mut self, now: Timestamp, id: InstanceId) {
-        self.step(now, id, |router, out| router.handle_fault(out));
+        self.step(now, id, VirtualRouter::handle_fault);
     }
 
     /// `id` can take part again.

@@ -1,1 +1,32 @@
-//! Harness.
+//! The harness of Harrier's suites and of its demo: networks made of
+//! namespaces, the routers that run in them, a client that probes, captures
+//! that tell when something was on the wire.
+//!
+//! - [`run`]: one run's names, its directory, its clean-up, and that of runs before it
+//! - [`netns`]: network namespaces, and commands and threads inside them
+//! - [`process`]: a process that ends with its guard and shows its log when a test fails
+//! - [`lab`]: a switch, nodes, a client; cutting a node off and mending it
+//! - [`capture`]: frames with the kernel's arrival times
+//! - [`decode`]: what a frame says, read independently of the code under test
+//! - [`daemon`], [`keepalived`]: the two kinds of router
+//! - [`probe`]: a client that asks a virtual address every millisecond
+//! - [`xdp`]: an XDP program of someone else
+//! - [`need`]: what a suite needs of the machine, loudly
+//!
+//! Times are [`Timestamp`](ha_common::time::Timestamp)s: `CLOCK_MONOTONIC`.
+
+pub mod capture;
+pub mod clock;
+pub mod command;
+pub mod daemon;
+pub mod decode;
+pub mod keepalived;
+pub mod lab;
+pub mod need;
+pub mod netlink;
+pub mod netns;
+pub mod probe;
+pub mod process;
+pub mod run;
+pub mod signal;
+pub mod xdp;

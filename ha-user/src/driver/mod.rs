@@ -11,6 +11,8 @@ mod executor;
 mod peers;
 mod wait;
 
+use std::os::fd::AsFd;
+
 use ha_common::{
     abi,
     fsm::{Action, Advert, StateKind},
@@ -19,7 +21,7 @@ use ha_common::{
 };
 
 pub use command::{Command, Handle, channel};
-pub use executor::{Executor, ExecutorError};
+pub use executor::{Executor, ExecutorError, Tools};
 pub use peers::PeerTable;
 pub use wait::Waiter;
 

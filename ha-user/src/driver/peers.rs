@@ -42,7 +42,7 @@ impl PeerTable {
         if known.contains(&key) {
             return;
         }
-        if known.len() >= abi::PEERS_PER_INSTANCE as usize && !make_room(known, &mut self.map) {
+        if known.len() >= abi::PEERS_PER_INSTANCE as usize && !make_room(known, &self.map) {
             return;
         }
         let row = abi::Peer {
@@ -64,7 +64,7 @@ impl PeerTable {
 }
 
 /// Removes the peer that has been silent longest, if that is long enough.
-fn make_room(known: &mut Vec<abi::PeerKey>, map: &mut Peers) -> bool {
+fn make_room(known: &mut Vec<abi::PeerKey>, map: &Peers) -> bool {
     let silent = known
         .iter()
         .enumerate()

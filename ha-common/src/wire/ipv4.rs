@@ -1,0 +1,53 @@
+//! IPv4 (RFC 791), as far as VRRP needs it.
+
+use super::{Frame, Refusal, Window, eth, vrrp};
+use crate::types::{AddressFamily, RouterAddress};
+
+/// Offset of the header in the frame.
+const START: usize = eth::HEADER_LEN;
+/// Octets in a header without options.
+const MIN_HEADER_LEN: usize = 20;
+
+/// "More fragments" and the fragment offset.
+const FRAGMENT_MASK: u16 = 0x3fff;
+
+/// Sorts an IPv4 frame.
+#[inline(always)]
+pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
+    // Fragment field, TTL and protocol in one read: other traffic needs no more.
+    let Some([fragment_high, fragment_low, ttl, protocol]) = window.bytes_at(START + 6) else {
+        return Ok(Frame::Other);
+    };
+    if protocol != vrrp::PROTOCOL {
+        return Ok(Frame::Other);
+    }
+    let Some([version_ihl, _, total_high, total_low]) = window.bytes_at(START) else {
+        return Err(Refusal::Truncated);
+    };
+    let header_len = usize::from(version_ihl & 0x0f) << 2;
+    let total_len = usize::from(u16::from_be_bytes([total_high, total_low]));
+    if version_ihl >> 4 != 4 || header_len < MIN_HEADER_LEN || total_len < header_len {
+        return Err(Refusal::BadIpHeader);
+    }
+    if u16::from_be_bytes([fragment_high, fragment_low]) & FRAGMENT_MASK != 0 {
+        return Err(Refusal::Fragment);
+    }
+    let (Some(source), Some(destination), Some(source_mac)) = (
+        window.bytes_at::<4>(START + 12),
+        window.bytes_at::<4>(START + 16),
+        eth::source(window),
+    ) else {
+        return Err(Refusal::Truncated);
+    };
+    let [a, b, c, d] = source;
+    let carrier = vrrp::Carrier {
+        family: AddressFamily::Ipv4,
+        source: RouterAddress([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        source_mac,
+        to_group: u32::from_ne_bytes(destination) == u32::from_ne_bytes(vrrp::IPV4_GROUP.octets()),
+        ttl,
+        offset: START.wrapping_add(header_len),
+        length: total_len.wrapping_sub(header_len),
+    };
+    vrrp::header(window, carrier).map(Frame::Advertisement)
+}

@@ -1,0 +1,9 @@
+//! The wire formats against vectors, a table of broken rungs, and properties.
+
+mod announcements;
+mod frames;
+mod ladder;
+mod oracle;
+mod policy;
+mod properties;
+mod vectors;

@@ -1,0 +1,247 @@
+//! What a valid advertisement changes: the peer's row, the record of who holds
+//! back Active_Down, and what the daemon is told.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use ha_common::{
+    abi::{self, Counter},
+    fsm::election::{Contender, Role, Standing, standing},
+    types::{Priority, RouterAddress},
+    wire::{
+        Window,
+        vrrp::{self, Advert, Header},
+    },
+};
+
+use crate::{
+    maps::{self, ACTIVES, PEERS},
+    verdict::{self, Denied},
+};
+
+/// A valid advertisement and what it is about.
+struct Arrival<'a> {
+    now_ns: u64,
+    ifindex: u32,
+    vrid: u8,
+    family: u8,
+    instance: &'a abi::Instance,
+    advert: &'a Advert,
+}
+
+/// Hears an advertisement that arrived on `ifindex`.
+///
+/// # Errors
+/// If it is not valid, or not for one of our virtual routers.
+#[inline(always)]
+pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Result<(), Denied> {
+    let family = header.family.code();
+    let instance = maps::instance(ifindex, header.vrid, family).ok_or(Denied::NotConfigured)?;
+    let advert = vrrp::validate(window, header, instance).map_err(Denied::Refused)?;
+    count(&advert);
+    let arrival = Arrival {
+        // SAFETY: reads the clock.
+        now_ns: unsafe { bpf_ktime_get_ns() },
+        ifindex,
+        vrid: header.vrid,
+        family,
+        instance,
+        advert: &advert,
+    };
+    let known = update_peer(&arrival);
+    let Some(record) = ACTIVES.get_ptr_mut(instance.index) else {
+        return Ok(());
+    };
+    let told = match instance.state {
+        abi::STATE_BACKUP => hear_as_backup(&arrival, record),
+        abi::STATE_ACTIVE => hear_as_active(&arrival, record),
+        _ => false,
+    };
+    if !known && !told {
+        tell_new_peer(&arrival, record);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn count(advert: &Advert) {
+    verdict::count(Counter::Accepted);
+    if advert.has_pseudo_header {
+        verdict::count(Counter::ChecksumWithPseudoHeader);
+    }
+    if advert.message_only_checksum {
+        verdict::count(Counter::ChecksumMessageOnly);
+    }
+    if advert.address_mismatch {
+        verdict::count(Counter::AddressListDiffers);
+    }
+}
+
+/// Returns whether an event was sent.
+#[inline(always)]
+fn hear_as_backup(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool {
+    match arrival.standing(Role::Backup) {
+        Standing::Release => verdict::tell(arrival.event(abi::EVENT_RELEASE)),
+        Standing::Wins => {
+            let news = arrival.is_news(record);
+            let sent = news && tell_if_due(arrival, record, abi::EVENT_CHANGED);
+            arrival.store(record, sent || !news);
+            sent
+        }
+        Standing::Loses => false,
+    }
+}
+
+/// Returns whether an event was sent.
+#[inline(always)]
+fn hear_as_active(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool {
+    match arrival.standing(Role::Active) {
+        Standing::Release => verdict::tell(arrival.event(abi::EVENT_RELEASE)),
+        Standing::Wins => {
+            let sent = verdict::tell(arrival.event(abi::EVENT_OUTRANKED));
+            arrival.store(record, sent);
+            sent
+        }
+        Standing::Loses => tell_if_due(arrival, record, abi::EVENT_LOSING),
+    }
+}
+
+/// Sends an event that may repeat, unless the last one was too short a while ago.
+#[inline(always)]
+fn tell_if_due(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter, kind: u32) -> bool {
+    // SAFETY: the slot of an array map is valid for as long as the program runs.
+    let last_ns = unsafe { (*record).last_event_ns };
+    let sent = verdict::is_due(arrival.now_ns, last_ns, arrival.instance.event_gap_ns)
+        && verdict::tell(arrival.event(kind));
+    if sent {
+        // SAFETY: as above.
+        unsafe { (*record).last_event_ns = arrival.now_ns };
+    }
+    sent
+}
+
+/// Tells of a source without a row, with a limit of its own.
+#[inline(always)]
+fn tell_new_peer(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) {
+    // SAFETY: the slot of an array map is valid for as long as the program runs.
+    let last_ns = unsafe { (*record).last_new_peer_ns };
+    if verdict::is_due(arrival.now_ns, last_ns, arrival.instance.event_gap_ns)
+        && verdict::tell(arrival.event(abi::EVENT_NEW_PEER))
+    {
+        // SAFETY: as above.
+        unsafe { (*record).last_new_peer_ns = arrival.now_ns };
+    }
+}
+
+/// Updates the source's row; `false` if it has none.
+#[inline(always)]
+#[allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one reason holds for all of them"
+)]
+fn update_peer(arrival: &Arrival<'_>) -> bool {
+    let advert = arrival.advert;
+    let key = abi::PeerKey {
+        ifindex: arrival.ifindex,
+        vrid: arrival.vrid,
+        family: arrival.family,
+        reserved: [0; 2],
+        address: advert.source.0,
+    };
+    let Some(row) = PEERS.get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: the row came from a lookup, so it is valid and aligned while the
+    // program runs. Other CPUs and the daemon may look at it: it is only touched
+    // by value, field by field, the time last.
+    unsafe {
+        (*row).adverts = (*row).adverts.wrapping_add(1);
+        (*row).interval_cs = advert.interval.0;
+        (*row).priority = advert.priority.0;
+        (*row).version = advert.version.number();
+        (*row).address_mismatch = u8::from(advert.address_mismatch);
+        (*row).message_only_checksum = u8::from(advert.message_only_checksum);
+        (*row).mac = advert.source_mac.0;
+        (&raw mut (*row).last_seen_ns).write_volatile(arrival.now_ns);
+    }
+    true
+}
+
+impl Arrival<'_> {
+    #[inline(always)]
+    fn standing(&self, role: Role) -> Standing {
+        let own = Contender {
+            priority: Priority(self.instance.priority),
+            address: RouterAddress(self.instance.own_address),
+            preempt: self.instance.preempt != 0,
+        };
+        standing(role, &own, self.advert.priority, self.advert.source)
+    }
+
+    /// Whether the daemon does not know yet that this source holds back
+    /// Active_Down with this priority and interval.
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn is_news(&self, record: *mut abi::ActiveRouter) -> bool {
+        // SAFETY: the slot of an array map is valid and aligned for as long as
+        // the program runs, and is only read by value.
+        let (told, priority, interval_cs, address) = unsafe {
+            (
+                (*record).told,
+                (*record).priority,
+                (*record).interval_cs,
+                (*record).address,
+            )
+        };
+        told == 0
+            || priority != self.advert.priority.0
+            || interval_cs != self.advert.interval.0
+            || u128::from_ne_bytes(address) != u128::from_ne_bytes(self.advert.source.0)
+    }
+
+    /// Records that this advertisement holds back Active_Down.
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn store(&self, record: *mut abi::ActiveRouter, told: bool) {
+        // SAFETY: the slot of an array map is valid and aligned for as long as
+        // the program runs. Other CPUs and the daemon may look at it: it is only
+        // touched by value, field by field, the time last.
+        unsafe {
+            (*record).adverts = (*record).adverts.wrapping_add(1);
+            (*record).ifindex = self.ifindex;
+            (*record).interval_cs = self.advert.interval.0;
+            (*record).vrid = self.vrid;
+            (*record).family = self.family;
+            (*record).priority = self.advert.priority.0;
+            (*record).told = u8::from(told);
+            (*record).mac = self.advert.source_mac.0;
+            (*record).address = self.advert.source.0;
+            (&raw mut (*record).last_seen_ns).write_volatile(self.now_ns);
+        }
+    }
+
+    #[inline(always)]
+    fn event(&self, kind: u32) -> abi::Event {
+        abi::Event {
+            at_ns: self.now_ns,
+            kind,
+            ifindex: self.ifindex,
+            index: self.instance.index,
+            interval_cs: self.advert.interval.0,
+            vrid: self.vrid,
+            family: self.family,
+            priority: self.advert.priority.0,
+            version: self.advert.version.number(),
+            mac: self.advert.source_mac.0,
+            address: self.advert.source.0,
+            claim_kind: 0,
+            address_mismatch: u8::from(self.advert.address_mismatch),
+            message_only_checksum: u8::from(self.advert.message_only_checksum),
+            reserved: [0; 5],
+        }
+    }
+}

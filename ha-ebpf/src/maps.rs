@@ -1,0 +1,62 @@
+//! The maps. Names, keys and values are those of [`ha_common::abi`], which also
+//! says who writes what.
+//!
+//! The sizes are defaults for those who load the object by hand; the daemon
+//! sets its own when it loads it.
+
+use aya_ebpf::{
+    btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use ha_common::abi;
+
+const MAX_INSTANCES: usize = 1024;
+const MAX_PEERS: usize = MAX_INSTANCES * abi::PEERS_PER_INSTANCE as usize;
+const MAX_VIPS: usize = 4096;
+
+/// Configured virtual routers.
+#[btf_map(name = "instances")]
+pub(crate) static INSTANCES: HashMap<abi::InstanceKey, abi::Instance, MAX_INSTANCES> =
+    HashMap::new();
+
+/// Watched addresses.
+#[btf_map(name = "vips")]
+pub(crate) static VIPS: HashMap<abi::VipKey, abi::Vip, MAX_VIPS> = HashMap::new();
+
+/// Admitted peers. The program never inserts, so forged sources can neither
+/// fill the map nor push a peer out.
+#[btf_map(name = "peers")]
+pub(crate) static PEERS: HashMap<abi::PeerKey, abi::Peer, MAX_PEERS> = HashMap::new();
+
+/// The advertisement that holds back Active_Down, by slot.
+#[btf_map(name = "actives")]
+pub(crate) static ACTIVES: Array<abi::ActiveRouter, MAX_INSTANCES> = Array::new();
+
+/// Claims of watched addresses. The keys are a subset of those of `vips`, so
+/// it needs no more room.
+#[btf_map(name = "claims")]
+pub(crate) static CLAIMS: HashMap<abi::VipKey, abi::Claim, MAX_VIPS> = HashMap::new();
+
+/// Packets by reason.
+#[btf_map(name = "counters")]
+pub(crate) static COUNTERS: PerCpuArray<abi::Counters, 1> = PerCpuArray::new();
+
+/// What cannot wait for a deadline: a ring of [`abi::Event`]. The map's own type
+/// has no value, because libbpf refuses a ring whose value has a size.
+#[btf_map(name = "events")]
+pub(crate) static EVENTS: RingBuf<(), { abi::EVENTS_BYTES as usize }> = RingBuf::new();
+
+/// The virtual router (`ifindex`, `vrid`, `family`), if it is configured.
+#[inline(always)]
+pub(crate) fn instance(ifindex: u32, vrid: u8, family: u8) -> Option<&'static abi::Instance> {
+    let key = abi::InstanceKey {
+        ifindex,
+        vrid,
+        family,
+        reserved: [0; 2],
+    };
+    // SAFETY: the program only reads instances, and only while it runs. The
+    // daemon replaces whole values; should it do so twice meanwhile, this one
+    // advertisement is judged by fields of both, each of them valid.
+    unsafe { INSTANCES.get(key) }
+}

@@ -1,0 +1,69 @@
+//! Counters, events, and the log of refusals.
+
+use aya_ebpf::programs::XdpContext;
+use ha_common::{
+    abi::{Counter, Event},
+    wire::Refusal,
+};
+
+use crate::maps::{COUNTERS, EVENTS};
+
+/// Why a VRRP packet is not heard.
+#[derive(Clone, Copy)]
+pub(crate) enum Denied {
+    /// No such virtual router on the interface.
+    NotConfigured,
+    /// It failed one of the checks.
+    Refused(Refusal),
+}
+
+/// Adds one to a counter of this CPU.
+#[inline(always)]
+pub(crate) fn count(counter: Counter) {
+    let Some(counters) = COUNTERS.get_ptr_mut(0) else {
+        return;
+    };
+    let place = counter as usize;
+    if place >= Counter::ALL.len() {
+        return;
+    }
+    // SAFETY: `Counters` is that many `u64`s without padding, and `place` is
+    // one of them.
+    let slot = unsafe { counters.cast::<u64>().add(place) };
+    // SAFETY: the slot is valid while the program runs, and no other program
+    // runs on this CPU meanwhile.
+    unsafe { *slot = (*slot).wrapping_add(1) };
+}
+
+/// Sends `event` to the daemon and says whether there was room for it.
+#[inline(always)]
+pub(crate) fn tell(event: Event) -> bool {
+    let Some(mut entry) = EVENTS.reserve_untyped::<Event>(0) else {
+        count(Counter::EventsLost);
+        return false;
+    };
+    entry.write(event);
+    entry.submit(0);
+    true
+}
+
+/// Whether an event that may repeat is due at `now_ns`, if one was last sent at
+/// `last_ns` (0: never).
+#[inline(always)]
+pub(crate) fn is_due(now_ns: u64, last_ns: u64, gap_ns: u64) -> bool {
+    // In unsigned arithmetic a time that another CPU took a moment later counts
+    // as long ago: one event too many, not one too few.
+    last_ns == 0 || now_ns.wrapping_sub(last_ns) >= gap_ns
+}
+
+/// Logs a refusal, in a build with the feature `log`.
+#[cfg(feature = "log")]
+#[inline(always)]
+pub(crate) fn log(ctx: &XdpContext, refusal: Refusal) {
+    aya_log_ebpf::debug!(ctx, "refused: {}", refusal.counter().name());
+}
+
+/// Does nothing: the feature `log` is off.
+#[cfg(not(feature = "log"))]
+#[inline(always)]
+pub(crate) fn log(_ctx: &XdpContext, _refusal: Refusal) {}

@@ -1,0 +1,98 @@
+//! The command line, one file per subcommand.
+//!
+//! Exit status: 0 done, 1 failed (the reason is on standard error), 2 wrong
+//! usage.
+
+mod check;
+mod counters;
+mod output;
+mod peers;
+mod run;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use self::run::{Daemon, RunOptions};
+use crate::runtime_dir::{self, Paths};
+
+const EXAMPLES: &str = "\
+Examples:
+  harrier check /etc/harrier.toml           is the configuration right?
+  harrier run --config /etc/harrier.toml    take part, in the foreground
+  harrier status                            which router is Active?
+  harrier peers --json                      who advertises, for scripts
+
+Exit status: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.";
+
+/// VIP failover by VRRP (RFC 9568), with the failure clock in the kernel.
+///
+/// Routers that share virtual IP addresses elect one of them Active; it holds
+/// the addresses and advertises. When its advertisements stop, the best of the
+/// Backups takes the addresses over.
+#[derive(Debug, Parser)]
+#[command(name = "harrier", version, after_long_help = EXAMPLES, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Status(status::Status),
+    Peers(peers::Peers),
+    Counters(counters::Counters),
+}
+
+/// Which daemon to ask, and how to show what it says.
+#[derive(Debug, Args)]
+struct Ask {
+    /// Print JSON: on a terminal indented, else on one line.
+    #[arg(long)]
+    json: bool,
+
+    /// Runtime directory of the daemon to ask.
+    #[arg(long, value_name = "DIR", default_value = runtime_dir::DEFAULT)]
+    runtime_dir: PathBuf,
+}
+
+impl Ask {
+    fn socket(&self) -> PathBuf {
+        Paths::of(&self.runtime_dir).control_socket()
+    }
+}
+
+/// Runs the command that the process was started with, to its end; `daemon` is
+/// what `harrier run` runs.
+#[must_use]
+pub fn main(daemon: Daemon) -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(run) => run.execute(daemon),
+        Command::Check(check) => check.execute(),
+        Command::Status(status) => status.execute(),
+        Command::Peers(peers) => peers.execute(),
+        Command::Counters(counters) => counters.execute(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,92 @@
+//! `harrier run`.
+
+use std::{io, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use super::output;
+use crate::runtime_dir;
+
+const EXAMPLES: &str = "\
+Examples:
+  harrier run --config /etc/harrier.toml
+  harrier run --config lab.toml --runtime-dir /tmp/lab --log-level debug
+  RUST_LOG=info,ha_user::driver=trace harrier run --config lab.toml
+
+The log goes to standard error. SIGTERM and SIGINT stop cleanly, with status 0:
+an Active router releases (priority 0) and takes its addresses off the interface.
+
+Two daemons on one machine, for example in two network namespaces, each need a
+runtime directory of their own: control socket, pid file and pinned maps are in it.";
+
+/// Take part in the election, in the foreground.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Run {
+    /// Configuration file (TOML); `harrier check FILE` checks it beforehand.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+
+    /// Directory of control socket, pid file and pinned maps; created if missing.
+    #[arg(long, value_name = "DIR", default_value = runtime_dir::DEFAULT)]
+    runtime_dir: PathBuf,
+
+    /// Kernel program to load in place of the one that is built in.
+    #[arg(long, value_name = "FILE")]
+    ebpf_object: Option<PathBuf>,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as
+    /// `info,ha_user::driver=debug`. Without it the variable RUST_LOG says, and
+    /// without that it is info.
+    #[arg(long, value_name = "LEVEL", value_parser = log_filter)]
+    log_level: Option<String>,
+}
+
+impl Run {
+    pub(super) fn execute(self, daemon: Daemon) -> anyhow::Result<()> {
+        let filter = match &self.log_level {
+            Some(filter) => EnvFilter::builder().parse(filter)?,
+            None => EnvFilter::builder()
+                .with_default_directive(LevelFilter::INFO.into())
+                .try_from_env()
+                .context("the variable RUST_LOG does not say what to log")?,
+        };
+        // Written by a thread of its own: a terminal that is held must not hold
+        // up the driver. Lines are lost then, and the end of the log is written
+        // when the guard goes.
+        let (writer, _guard) = tracing_appender::non_blocking(io::stderr());
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(output::colour(&io::stderr()))
+            .with_writer(writer)
+            .init();
+        let options = RunOptions {
+            config: self.config,
+            runtime_dir: self.runtime_dir,
+            ebpf_object: self.ebpf_object,
+        };
+        daemon(&options)
+    }
+}
+
+/// Runs the daemon until it is told to stop, or fails.
+pub type Daemon = fn(&RunOptions) -> anyhow::Result<()>;
+
+/// What `harrier run` is told on its command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunOptions {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Where socket, pid file and pins live.
+    pub runtime_dir: PathBuf,
+    /// Kernel program to load in place of the one that is built in.
+    pub ebpf_object: Option<PathBuf>,}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

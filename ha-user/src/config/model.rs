@@ -1,0 +1,100 @@
+//! The validated configuration: types that cannot hold what Harrier cannot do,
+//! whatever language the file was written in.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+pub use ha_common::wire::vrrp::ChecksumForm;
+use ha_common::{
+    fsm::timers,
+    types::{AddressFamily, Priority, Version, Vrid},
+};
+
+/// Everything that one daemon is told.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Config {
+    /// How the kernel program is attached.
+    pub xdp_mode: XdpMode,
+    /// The virtual routers, in the order of the file; never empty, names unique,
+    /// (interface, VRID, family) unique, no address twice on one interface.
+    pub instances: Vec<InstanceConfig>,
+}
+
+/// How the kernel program is attached to the interfaces.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum XdpMode {
+    /// In the driver where it can, else generic, with a warning.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Driver,
+    /// Behind the driver: slower, works on every interface.
+    Generic,
+}
+
+impl XdpMode {
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Driver => "driver",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+impl fmt::Display for XdpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One virtual router.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InstanceConfig {
+    /// Its name in log and status: printable, no white space, at most 64 octets.
+    pub name: String,
+    /// The interface it takes part on.
+    pub interface: String,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// The family of all its addresses.
+    pub family: AddressFamily,
+    /// Version of the protocol; version 2 is IPv4 only.
+    pub version: Version,
+    /// 1 to 255.
+    pub priority: Priority,
+    /// Advertisement_Interval: in version 3 a multiple of 10 ms from 10 ms to
+    /// 40.95 s, in version 2 whole seconds from 1 to 255.
+    pub advert_interval: Duration,
+    /// Preempt_Mode: whether a router of lower priority is relieved.
+    pub preempt: bool,
+    /// What the checksum covers; counts in version 3 over IPv4 only.
+    pub checksum: ChecksumForm,
+    /// The virtual addresses, in the order in which they are advertised. May be
+    /// empty; the first of an IPv6 instance is link-local.
+    pub addresses: Vec<VirtualAddress>,
+}
+
+impl InstanceConfig {
+    /// Active_Down_Interval as long as no other interval is learned.
+    #[must_use]
+    pub fn active_down_interval(&self) -> Duration {
+        timers::active_down_interval(self.version, self.priority, self.advert_interval)
+    }
+}
+
+/// One virtual address, shown as `10.0.0.1/24`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct VirtualAddress {
+    /// The address: a unicast address that a host may have.
+    pub address: IpAddr,
+    /// Bits of the network, up to 32 or 128.
+    pub prefix_len: u8,
+}
+
+impl fmt::Display for VirtualAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_len)
+    }
+}

@@ -1,0 +1,287 @@
+//! Frames as the kernel saw them pass an interface, with its times.
+
+mod socket;
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write as _},
+    os::fd::AsFd as _,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use ha_common::time::Timestamp;
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    fd::OwnedFd,
+};
+
+use self::socket::PacketSocket;
+use crate::{
+    clock::WallClock,
+    decode::{Advert, Packet, decode},
+    lab::ifindex,
+    netns::Netns,
+};
+
+/// A captured frame.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// When the kernel saw it.
+    pub at: Timestamp,
+    /// Whether it left by the interface (or else came in).
+    pub outgoing: bool,
+    /// What it says.
+    pub packet: Packet,
+    wall_nanos: u64,
+    bytes: Vec<u8>,
+}
+
+impl Frame {
+    /// The frame itself.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The advertisement, if it is one.
+    #[must_use]
+    pub fn advert(&self) -> Option<&Advert> {
+        self.packet.advert()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    frames: Mutex<Vec<Frame>>,
+    more: Condvar,
+}
+
+impl Shared {
+    fn frames(&self) -> MutexGuard<'_, Vec<Frame>> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running capture of advertisements, ARP, neighbour advertisements and UDP.
+/// It ends with its guard.
+#[derive(Debug)]
+pub struct Capture {
+    shared: Arc<Shared>,
+    stop: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+    title: String,
+}
+
+impl Capture {
+    /// Captures at `interface` in `netns`. What passes after the return is seen.
+    ///
+    /// # Errors
+    /// If the packet socket cannot be opened.
+    pub fn start(netns: &Netns, interface: &str) -> Result<Self> {
+        let index = ifindex(netns, interface)?;
+        let socket = netns.enter(|| PacketSocket::open(index))??;
+        let shared = Arc::new(Shared::default());
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).context("cannot make an eventfd")?);
+        let thread = std::thread::Builder::new()
+            .name("capture".into())
+            .spawn({
+                let (shared, stop) = (Arc::clone(&shared), Arc::clone(&stop));
+                move || {
+                    if let Err(error) = receive(&socket, &shared, &stop) {
+                        eprintln!("capture: {error:#}");
+                    }
+                }
+            })
+            .context("cannot start a capture thread")?;
+        let title = format!("{interface} in {}", netns.name());
+        Ok(Self {
+            shared,
+            stop,
+            thread: Some(thread),
+            title,
+        })
+    }
+
+    /// What was captured so far.
+    #[must_use]
+    pub fn frames(&self) -> Vec<Frame> {
+        self.shared.frames().clone()
+    }
+
+    /// How many frames were captured so far: a mark for
+    /// [`await_frame`](Self::await_frame).
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.shared.frames().len()
+    }
+
+    /// The first frame from the mark `from` on for which `wanted` holds, waiting for it
+    /// at most `timeout`. `what` is what the message of a failure says was awaited.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub fn await_frame(
+        &self,
+        what: &str,
+        from: usize,
+        timeout: Duration,
+        mut wanted: impl FnMut(&Frame) -> bool,
+    ) -> Result<Frame> {
+        let give_up_at = Instant::now() + timeout;
+        let mut next = from;
+        let mut frames = self.shared.frames();
+        loop {
+            if let Some(frame) = frames
+                .get(next..)
+                .unwrap_or_default()
+                .iter()
+                .find(|frame| wanted(frame))
+            {
+                return Ok(frame.clone());
+            }
+            next = frames.len();
+            let left = give_up_at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let tail: Vec<_> = frames
+                    .iter()
+                    .filter(|frame| !matches!(frame.packet, Packet::Udp { .. }))
+                    .rev()
+                    .take(12)
+                    .map(|frame| format!("  {} {:?}", frame.at.as_nanos() / 1000, frame.packet))
+                    .collect();
+                bail!(
+                    "{what}: not seen at {} within {timeout:?}; the latest frames there \
+                     (latest first, µs):\n{}",
+                    self.title,
+                    tail.join("\n")
+                );
+            }
+            frames = self
+                .shared
+                .more
+                .wait_timeout(frames, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Waits for the advertisement for which `wanted` holds.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub fn await_advert(
+        &self,
+        what: &str,
+        from: usize,
+        timeout: Duration,
+        mut wanted: impl FnMut(&Advert) -> bool,
+    ) -> Result<Frame> {
+        self.await_frame(what, from, timeout, |frame| {
+            frame.advert().is_some_and(&mut wanted)
+        })
+    }
+
+    /// Waits for `count` advertisements for which `wanted` holds.
+    ///
+    /// # Errors
+    /// If fewer come in time.
+    pub fn await_adverts(
+        &self,
+        what: &str,
+        from: usize,
+        count: usize,
+        timeout: Duration,
+        mut wanted: impl FnMut(&Advert) -> bool,
+    ) -> Result<Frame> {
+        let mut seen = 0;
+        self.await_advert(what, from, timeout, |advert| {
+            seen += usize::from(wanted(advert));
+            seen == count
+        })
+    }
+
+    /// Writes what was captured as a pcap file with nanosecond times.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_pcap(&self, path: &Path) -> Result<()> {
+        let write = || -> std::io::Result<()> {
+            let mut file = BufWriter::new(File::create(path)?);
+            file.write_all(&0xa1b2_3c4d_u32.to_ne_bytes())?;
+            file.write_all(&2u16.to_ne_bytes())?;
+            file.write_all(&4u16.to_ne_bytes())?;
+            file.write_all(&[0; 8])?;
+            file.write_all(&0x0004_0000_u32.to_ne_bytes())?;
+            file.write_all(&1u32.to_ne_bytes())?; // Ethernet
+            for frame in self.shared.frames().iter() {
+                let length = u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX);
+                let seconds = u32::try_from(frame.wall_nanos / 1_000_000_000).unwrap_or(u32::MAX);
+                let fraction = u32::try_from(frame.wall_nanos % 1_000_000_000).unwrap_or(0);
+                for word in [seconds, fraction, length, length] {
+                    file.write_all(&word.to_ne_bytes())?;
+                }
+                file.write_all(&frame.bytes)?;
+            }
+            file.flush()
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // An eventfd takes eight octets; it is written once, so it cannot block.
+        let _ = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Sends `frame` out of `interface` in `netns` as it is.
+///
+/// # Errors
+/// If the packet socket cannot be opened or refuses the frame.
+pub fn inject(netns: &Netns, interface: &str, frame: &[u8]) -> Result<()> {
+    let index = ifindex(netns, interface)?;
+    let socket = netns.enter(|| PacketSocket::open(index))??;
+    let sent = rustix::net::send(&socket, frame, rustix::net::SendFlags::empty())
+        .with_context(|| format!("cannot send from {interface}"))?;
+    anyhow::ensure!(sent == frame.len(), "sent {sent} of {} octets", frame.len());
+    Ok(())
+}
+
+fn receive(socket: &PacketSocket, shared: &Shared, stop: &OwnedFd) -> Result<()> {
+    let mut buffer = vec![0; 65536];
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot poll"),
+        }
+        if !fds[1].revents().is_empty() {
+            return Ok(());
+        }
+        let wall_clock = WallClock::compare();
+        while let Some(received) = socket.receive(&mut buffer)? {
+            let bytes = &buffer[..received.length];
+            if let Some(packet) = decode(bytes) {
+                shared.frames().push(Frame {
+                    at: wall_clock.to_monotonic(received.wall_nanos),
+                    outgoing: received.outgoing,
+                    packet,
+                    wall_nanos: received.wall_nanos,
+                    bytes: bytes.to_vec(),
+                });
+                shared.more.notify_all();
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A client that asks a virtual address every millisecond, and the responders
+//! on the nodes that answer with their number.
+//!
+//! Request and answer are UDP: a sequence number (4 octets), and in the answer
+//! the node's number behind it. An answer comes from the node's own address;
+//! that the request reached the node at all shows that it had the virtual one.
+//! The client's neighbour cache is left alone: it follows the announcements, or
+//! it does not, which is what is measured.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    os::fd::{AsFd as _, OwnedFd},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use ha_common::time::Timestamp;
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    },
+};
+
+use crate::{clock, lab::Host};
+
+/// UDP port of the responders.
+pub const PORT: u16 = 7777;
+
+/// Span between two requests.
+pub const PERIOD: Duration = Duration::from_millis(1);
+
+/// A thread that ends with its guard.
+#[derive(Debug)]
+struct Worker {
+    stop: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(
+        name: &str,
+        work: impl FnOnce(&OwnedFd) -> Result<()> + Send + 'static,
+    ) -> Result<Self> {
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).context("cannot make an eventfd")?);
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn({
+                let (stop, name) = (Arc::clone(&stop), name.to_owned());
+                move || {
+                    if let Err(error) = work(&stop) {
+                        eprintln!("{name}: {error:#}");
+                    }
+                }
+            })
+            .context("cannot start a thread")?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // An eventfd takes eight octets; it is written once, so it cannot block.
+        let _ = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Answers requests on one node, to whichever of its addresses they come.
+#[derive(Debug)]
+pub struct Responder(#[expect(dead_code, reason = "held for its drop")] Worker);
+
+impl Responder {
+    /// Starts answering on `host`.
+    ///
+    /// # Errors
+    /// If the port cannot be bound.
+    pub fn start(host: &Host) -> Result<Self> {
+        // Takes IPv4 too (net.ipv6.bindv6only is 0).
+        let socket = host
+            .netns
+            .enter(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, PORT)))?
+            .with_context(|| format!("cannot bind port {PORT} on {}", host.name))?;
+        socket
+            .set_nonblocking(true)
+            .context("cannot make a socket non-blocking")?;
+        let number = host.number;
+        Worker::start("responder", move |stop| {
+            let mut request = [0; 64];
+            loop {
+                if wait(&[socket.as_fd(), stop.as_fd()])?[1] {
+                    return Ok(());
+                }
+                while let Ok((_, client)) = socket.recv_from(&mut request) {
+                    let [a, b, c, d, ..] = request;
+                    // No route back is no reason to stop answering others.
+                    let _ = socket.send_to(&[a, b, c, d, number], client);
+                }
+            }
+        })
+        .map(Self)
+    }
+}
+
+/// An answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// Which request it answers.
+    pub sequence: u32,
+    /// When the client had it.
+    pub at: Timestamp,
+    /// The node that answered.
+    pub node: u8,
+}
+
+/// The answer in the payload of a datagram from a responder: sequence number
+/// and node.
+#[must_use]
+pub fn parse_answer(payload: &[u8]) -> Option<(u32, u8)> {
+    match *payload {
+        [a, b, c, d, node] => Some((u32::from_be_bytes([a, b, c, d]), node)),
+        _ => None,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    answers: Mutex<Vec<Answer>>,
+    more: Condvar,
+}
+
+impl Shared {
+    fn answers(&self) -> MutexGuard<'_, Vec<Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The running client.
+#[derive(Debug)]
+pub struct Probe {
+    shared: Arc<Shared>,
+    target: IpAddr,
+    _worker: Worker,
+}
+
+impl Probe {
+    /// Starts asking `target` from `client`, once per [`PERIOD`].
+    ///
+    /// # Errors
+    /// If socket or timer cannot be made.
+    pub fn start(client: &Host, target: IpAddr) -> Result<Self> {
+        let local: IpAddr = match target {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = client
+            .netns
+            .enter(|| UdpSocket::bind((local, 0)))?
+            .context("cannot bind the client's socket")?;
+        socket
+            .set_nonblocking(true)
+            .context("cannot make a socket non-blocking")?;
+        let period = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(PERIOD.subsec_nanos()),
+        };
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )
+        .context("cannot make a timer")?;
+        timerfd_settime(
+            &timer,
+            TimerfdTimerFlags::empty(),
+            &Itimerspec {
+                it_interval: period,
+                it_value: period,
+            },
+        )
+        .context("cannot set a timer")?;
+
+        let shared = Arc::new(Shared::default());
+        let worker = Worker::start("probe", {
+            let shared = Arc::clone(&shared);
+            move |stop| ask(&socket, &timer, (target, PORT).into(), &shared, stop)
+        })?;
+        Ok(Self {
+            shared,
+            target,
+            _worker: worker,
+        })
+    }
+
+    /// The answers so far.
+    #[must_use]
+    pub fn answers(&self) -> Vec<Answer> {
+        self.shared.answers().clone()
+    }
+
+    /// How many answers came so far: a mark for [`await_answers`](Self::await_answers).
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.shared.answers().len()
+    }
+
+    /// Waits until `host` has answered `count` times from the mark `from` on;
+    /// returns the first of these answers.
+    ///
+    /// # Errors
+    /// If it takes longer than `timeout`.
+    pub fn await_answers(
+        &self,
+        host: &Host,
+        from: usize,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Answer> {
+        let give_up_at = Instant::now() + timeout;
+        let mut answers = self.shared.answers();
+        loop {
+            let mut of_host = answers
+                .get(from..)
+                .unwrap_or_default()
+                .iter()
+                .filter(|answer| answer.node == host.number);
+            if let Some(first) = of_host.next()
+                && of_host.count() + 1 >= count
+            {
+                return Ok(*first);
+            }
+            let left = give_up_at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                bail!(
+                    "{} did not answer {count} times at {} within {timeout:?}; the latest answers: {:?}",
+                    host.name,
+                    self.target,
+                    answers.iter().rev().take(3).collect::<Vec<_>>()
+                );
+            }
+            answers = self
+                .shared
+                .more
+                .wait_timeout(answers, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// What the client saw of the address moving to `to`: the last answer of
+    /// any other node before, and the first of `to` after it. `None` if there
+    /// is no such pair.
+    #[must_use]
+    pub fn outage(&self, to: &Host) -> Option<(Answer, Answer)> {
+        let answers = self.answers();
+        let last = answers
+            .iter()
+            .rposition(|answer| answer.node != to.number)?;
+        let first = answers[last..]
+            .iter()
+            .find(|answer| answer.node == to.number)?;
+        Some((answers[last], *first))
+    }
+}
+
+fn ask(
+    socket: &UdpSocket,
+    timer: &OwnedFd,
+    target: SocketAddr,
+    shared: &Shared,
+    stop: &OwnedFd,
+) -> Result<()> {
+    let mut sequence = 0u32;
+    let mut answer = [0; 64];
+    loop {
+        let [answered, due, stopped] = wait(&[socket.as_fd(), timer.as_fd(), stop.as_fd()])?;
+        if stopped {
+            return Ok(());
+        }
+        if answered {
+            while let Ok((length, _)) = socket.recv_from(&mut answer) {
+                if let Some((sequence, node)) = parse_answer(&answer[..length]) {
+                    shared.answers().push(Answer {
+                        sequence,
+                        at: clock::now(),
+                        node,
+                    });
+                }
+            }
+            shared.more.notify_all();
+        }
+        if due {
+            // How often it has expired does not matter: one request per wake-up.
+            let _ = rustix::io::read(timer, &mut [0u8; 8]);
+            sequence += 1;
+            // Nobody has the address yet, or no route: the next one may do better.
+            let _ = socket.send_to(&sequence.to_be_bytes(), target);
+        }
+    }
+}
+
+/// Waits until one of `fds` can be read; says which can.
+fn wait<const N: usize>(fds: &[rustix::fd::BorrowedFd<'_>; N]) -> Result<[bool; N]> {
+    let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    match poll(&mut polled, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error).context("cannot poll"),
+    }
+    Ok(polled.map(|fd| !fd.revents().is_empty()))
+}
