@@ -1,6 +1,6 @@
 //! `harrier run`.
 
-use std::{io, path::PathBuf};
+use std::{env, io, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -46,11 +46,12 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(self, daemon: Daemon) -> anyhow::Result<()> {
-        let filter = match &self.log_level {
+        let filter = match self.log_level {
             Some(filter) => EnvFilter::builder().parse(filter)?,
+            // Where RUST_LOG is not set, or empty, the directive is all there is.
             None => EnvFilter::builder()
                 .with_default_directive(LevelFilter::INFO.into())
-                .try_from_env()
+                .parse(env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default())
                 .context("the variable RUST_LOG does not say what to log")?,
         };
         // Written by a thread of its own: a terminal that is held must not hold

@@ -27,6 +27,16 @@ pub enum ClientError {
         /// Where it would be.
         socket: PathBuf,
     },
+    /// No socket can have this path.
+    #[error(
+        "the path of the control socket {} is longer than the system allows, so no harrier runs \
+         there; name the directory of a running one with --runtime-dir",
+        socket.display()
+    )]
+    TooLong {
+        /// The path.
+        socket: PathBuf,
+    },
     /// The control socket is a dead daemon's.
     #[error(
         "no harrier runs here: nobody listens at the control socket {}, which a killed daemon left \
@@ -146,6 +156,7 @@ pub fn ask(socket: &Path, request: Request, limit: Duration) -> Result<Reply, Cl
         let socket = socket.to_owned();
         match error.kind() {
             io::ErrorKind::NotFound => ClientError::NoSocket { socket },
+            io::ErrorKind::InvalidInput => ClientError::TooLong { socket },
             io::ErrorKind::ConnectionRefused => ClientError::Stale { socket },
             io::ErrorKind::PermissionDenied => ClientError::Denied { socket },
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

@@ -164,7 +164,10 @@ impl Driver {
         };
         let source = RouterAddress(event.address);
         if event.kind == abi::EVENT_CLAIM {
-            executor.tell_claim(source, MacAddress(event.mac), event);
+            // One that comes just after we have yielded is the new Active's.
+            if self.engine.state(id) == StateKind::Active {
+                executor.tell_claim(source, MacAddress(event.mac), event);
+            }
             return;
         }
         let advert = Advert {

@@ -55,7 +55,7 @@ pub struct Loader {
 pub struct Program {
     modes: BTreeMap<u32, &'static str>,
     _pins: Pins,
-    _ebpf: Ebpf,
+    ebpf: Ebpf,
 }
 
 impl Loader {
@@ -99,7 +99,7 @@ impl Loader {
             let mode = self.attach(&mut ebpf, *ifindex, interface)?;
             modes.insert(*ifindex, mode);
         }
-        Ok((Program { modes, _pins: pins, _ebpf: ebpf }, maps))
+        Ok((Program { modes, _pins: pins, ebpf }, maps))
     }
 
     fn object(&self) -> Result<(Cow<'static, [u8]>, String), LoadError> {
@@ -173,6 +173,13 @@ impl Loader {
 }
 
 impl Program {
+    /// The program itself, to run it on frames that never were on a wire
+    /// (`aya::TestRun`).
+    #[must_use]
+    pub fn xdp(&self) -> Option<&Xdp> {
+        self.ebpf.program(abi::PROGRAM)?.try_into().ok()
+    }
+
     /// By interface index, the mode in which the program runs: `driver` or
     /// `generic`.
     #[must_use]
