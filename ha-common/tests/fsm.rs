@@ -38,11 +38,18 @@ fn parameters() -> Parameters {
 }
 
 fn advert(at: Timestamp, priority: u8, last: u8) -> Advert {
-    Advert { at, source: host(last), priority: Priority(priority), interval: INTERVAL }
+    Advert {
+        at,
+        source: host(last),
+        priority: Priority(priority),
+        interval: INTERVAL,
+    }
 }
 
 fn send(priority: u8) -> Action {
-    Action::SendAdvert { priority: Priority(priority) }
+    Action::SendAdvert {
+        priority: Priority(priority),
+    }
 }
 
 fn transition(from: StateKind, to: StateKind, reason: Reason) -> Action {
@@ -55,7 +62,9 @@ struct Bench {
 
 impl Bench {
     fn new(parameters: Parameters) -> Self {
-        Self { router: VirtualRouter::new(parameters) }
+        Self {
+            router: VirtualRouter::new(parameters),
+        }
     }
 
     fn backup(parameters: Parameters) -> Self {
@@ -88,11 +97,11 @@ impl Bench {
     }
 
     fn shutdown(&mut self) -> Vec<Action> {
-        self.run(|router, out| router.handle_shutdown(out))
+        self.run(VirtualRouter::handle_shutdown)
     }
 
     fn fault(&mut self) -> Vec<Action> {
-        self.run(|router, out| router.handle_fault(out))
+        self.run(VirtualRouter::handle_fault)
     }
 
     fn recovery(&mut self, now: Timestamp) -> Vec<Action> {
@@ -120,14 +129,21 @@ fn init_startup_goes_to_backup_with_the_full_timer() {
     assert_eq!(bench.due(), None);
     assert_eq!(
         bench.startup(at(0)),
-        [transition(StateKind::Init, StateKind::Backup, Reason::Startup)]
+        [transition(
+            StateKind::Init,
+            StateKind::Backup,
+            Reason::Startup
+        )]
     );
     assert_eq!(bench.due(), Some(at(0) + ACTIVE_DOWN));
 }
 
 #[test]
 fn init_startup_of_the_owner_goes_to_active_at_once() {
-    let owner = Parameters { priority: Priority::OWNER, ..parameters() };
+    let owner = Parameters {
+        priority: Priority::OWNER,
+        ..parameters()
+    };
     let mut bench = Bench::new(owner);
     assert_eq!(
         bench.startup(at(0)),
@@ -138,7 +154,11 @@ fn init_startup_of_the_owner_goes_to_active_at_once() {
             transition(StateKind::Init, StateKind::Active, Reason::Owner),
         ]
     );
-    assert_eq!(bench.due(), Some(at(0) + INTERVAL), "the next advertisement");
+    assert_eq!(
+        bench.due(),
+        Some(at(0) + INTERVAL),
+        "the next advertisement"
+    );
 }
 
 #[test]
@@ -200,13 +220,29 @@ fn backup_ignores_what_it_has_accounted_for() {
 #[test]
 fn backup_learns_the_active_routers_interval() {
     let mut bench = Bench::backup(parameters());
-    let slow = Advert { interval: Duration::from_secs(1), ..advert(at(10), 200, 9) };
+    let slow = Advert {
+        interval: Duration::from_secs(1),
+        ..advert(at(10), 200, 9)
+    };
     bench.hear(at(10), slow);
-    assert_eq!(bench.due(), Some(at(10) + Duration::from_nanos(3_609_375_000)));
-    assert_eq!(bench.router.active_down_interval(), Duration::from_nanos(3_609_375_000));
-    let spin = Advert { interval: Duration::ZERO, ..advert(at(20), 200, 9) };
+    assert_eq!(
+        bench.due(),
+        Some(at(10) + Duration::from_nanos(3_609_375_000))
+    );
+    assert_eq!(
+        bench.router.active_down_interval(),
+        Duration::from_nanos(3_609_375_000)
+    );
+    let spin = Advert {
+        interval: Duration::ZERO,
+        ..advert(at(20), 200, 9)
+    };
     bench.hear(at(20), spin);
-    assert_eq!(bench.due(), Some(at(20) + Duration::from_nanos(36_093_750)), "not below 10 ms");
+    assert_eq!(
+        bench.due(),
+        Some(at(20) + Duration::from_nanos(36_093_750)),
+        "not below 10 ms"
+    );
 }
 
 #[test]
@@ -218,17 +254,27 @@ fn backup_waits_one_skew_after_a_release() {
     let now = at(150) + SKEW;
     assert_eq!(
         bench.timeout(now).last(),
-        Some(&transition(StateKind::Backup, StateKind::Active, Reason::Released))
+        Some(&transition(
+            StateKind::Backup,
+            StateKind::Active,
+            Reason::Released
+        ))
     );
 }
 
 #[test]
 fn backup_uses_the_learned_interval_for_the_skew() {
     let mut bench = Bench::backup(parameters());
-    let slow = Advert { interval: Duration::from_secs(1), ..advert(at(10), 200, 9) };
+    let slow = Advert {
+        interval: Duration::from_secs(1),
+        ..advert(at(10), 200, 9)
+    };
     bench.hear(at(10), slow);
     bench.hear(at(20), advert(at(20), 0, 9));
-    assert_eq!(bench.due(), Some(at(20) + Duration::from_nanos(609_375_000)));
+    assert_eq!(
+        bench.due(),
+        Some(at(20) + Duration::from_nanos(609_375_000))
+    );
 }
 
 #[test]
@@ -250,7 +296,10 @@ fn backup_is_held_back_again_after_a_release() {
     assert!(
         matches!(
             actions.last(),
-            Some(Action::Transition { reason: Reason::ActiveDown { .. }, .. })
+            Some(Action::Transition {
+                reason: Reason::ActiveDown { .. },
+                ..
+            })
         ),
         "a release that was overtaken is no reason: {actions:?}"
     );
@@ -261,7 +310,11 @@ fn backup_resets_for_a_priority_not_below_its_own() {
     for priority in [100, 101, 254, 255] {
         let mut bench = Bench::backup(parameters());
         bench.hear(at(50), advert(at(50), priority, 1));
-        assert_eq!(bench.due(), Some(at(50) + ACTIVE_DOWN), "priority {priority}");
+        assert_eq!(
+            bench.due(),
+            Some(at(50) + ACTIVE_DOWN),
+            "priority {priority}"
+        );
     }
 }
 
@@ -274,7 +327,10 @@ fn backup_discards_a_lower_priority_if_it_preempts() {
 
 #[test]
 fn backup_without_preempt_resets_for_any_priority() {
-    let mut bench = Bench::backup(Parameters { preempt: false, ..parameters() });
+    let mut bench = Bench::backup(Parameters {
+        preempt: false,
+        ..parameters()
+    });
     bench.hear(at(50), advert(at(50), 1, 9));
     assert_eq!(bench.due(), Some(at(50) + ACTIVE_DOWN));
 }
@@ -284,11 +340,22 @@ fn backup_shutdown_and_fault_send_nothing() {
     let mut bench = Bench::backup(parameters());
     assert_eq!(
         bench.shutdown(),
-        [transition(StateKind::Backup, StateKind::Init, Reason::Shutdown)]
+        [transition(
+            StateKind::Backup,
+            StateKind::Init,
+            Reason::Shutdown
+        )]
     );
     assert_eq!(bench.due(), None);
     let mut bench = Bench::backup(parameters());
-    assert_eq!(bench.fault(), [transition(StateKind::Backup, StateKind::Fault, Reason::Fault)]);
+    assert_eq!(
+        bench.fault(),
+        [transition(
+            StateKind::Backup,
+            StateKind::Fault,
+            Reason::Fault
+        )]
+    );
     assert_eq!(bench.due(), None);
 }
 
@@ -316,7 +383,13 @@ fn active_advertises_from_deadline_to_deadline() {
 fn active_does_not_make_up_for_a_stall() {
     let mut bench = Bench::active(parameters());
     let actions = bench.timeout(at(6000));
-    assert_eq!(actions.iter().filter(|action| **action == send(100)).count(), 1);
+    assert_eq!(
+        actions
+            .iter()
+            .filter(|action| **action == send(100))
+            .count(),
+        1
+    );
     assert_eq!(bench.due(), Some(at(6100)));
 }
 
@@ -343,14 +416,19 @@ fn active_repeats_its_announcement_on_schedule_then_stops() {
 fn active_answers_a_release_and_starts_its_timer_anew() {
     let mut bench = Bench::active(parameters());
     assert_eq!(bench.hear(at(1050), advert(at(1050), 0, 9)), [send(100)]);
-    let State::Active { advert_at, .. } = *bench.router.state() else { panic!("not active") };
+    let State::Active { advert_at, .. } = *bench.router.state() else {
+        panic!("not active")
+    };
     assert_eq!(advert_at, at(1150));
 }
 
 #[test]
 fn active_yields_to_a_greater_priority() {
     let mut bench = Bench::active(parameters());
-    let slow = Advert { interval: Duration::from_secs(1), ..advert(at(1050), 101, 1) };
+    let slow = Advert {
+        interval: Duration::from_secs(1),
+        ..advert(at(1050), 101, 1)
+    };
     assert_eq!(
         bench.hear(at(1060), slow),
         [
@@ -358,7 +436,10 @@ fn active_yields_to_a_greater_priority() {
             transition(
                 StateKind::Active,
                 StateKind::Backup,
-                Reason::Outranked { by: host(1), priority: Priority(101) }
+                Reason::Outranked {
+                    by: host(1),
+                    priority: Priority(101)
+                }
             ),
         ]
     );
@@ -374,7 +455,11 @@ fn active_breaks_a_tie_by_address() {
     let mut bench = Bench::active(parameters());
     assert_eq!(bench.hear(at(1010), advert(at(1010), 100, 4)), [send(100)]);
     assert_eq!(bench.kind(), StateKind::Active);
-    assert_eq!(bench.hear(at(1020), advert(at(1020), 100, 5)), [send(100)], "our own address");
+    assert_eq!(
+        bench.hear(at(1020), advert(at(1020), 100, 5)),
+        [send(100)],
+        "our own address"
+    );
     assert_eq!(bench.kind(), StateKind::Active);
     bench.hear(at(1030), advert(at(1030), 100, 6));
     assert_eq!(bench.kind(), StateKind::Backup);
@@ -399,7 +484,10 @@ fn active_asserts_itself_against_a_losing_advertisement_and_keeps_its_timer() {
 
 #[test]
 fn active_owner_yields_only_to_a_greater_address_of_priority_255() {
-    let owner = Parameters { priority: Priority::OWNER, ..parameters() };
+    let owner = Parameters {
+        priority: Priority::OWNER,
+        ..parameters()
+    };
     let mut bench = Bench::active_owner(owner);
     bench.hear(at(10), advert(at(10), 254, 200));
     assert_eq!(bench.kind(), StateKind::Active);
@@ -455,7 +543,11 @@ fn fault_ignores_traffic_and_time_and_starts_anew_on_recovery() {
     assert_eq!(bench.fault(), []);
     assert_eq!(
         bench.recovery(at(5000)),
-        [transition(StateKind::Fault, StateKind::Backup, Reason::Recovery)]
+        [transition(
+            StateKind::Fault,
+            StateKind::Backup,
+            Reason::Recovery
+        )]
     );
     assert_eq!(bench.due(), Some(at(5000) + ACTIVE_DOWN));
 }
@@ -466,7 +558,11 @@ fn fault_shutdown_goes_to_init() {
     bench.fault();
     assert_eq!(
         bench.shutdown(),
-        [transition(StateKind::Fault, StateKind::Init, Reason::Shutdown)]
+        [transition(
+            StateKind::Fault,
+            StateKind::Init,
+            Reason::Shutdown
+        )]
     );
 }
 
@@ -477,10 +573,19 @@ fn version_2_skews_in_fractions_of_a_second() {
         advertisement_interval: Duration::from_secs(1),
         ..parameters()
     });
-    assert_eq!(bench.due(), Some(at(0) + Duration::from_nanos(3_609_375_000)));
-    let slow = Advert { interval: Duration::from_secs(3), ..advert(at(10), 200, 9) };
+    assert_eq!(
+        bench.due(),
+        Some(at(0) + Duration::from_nanos(3_609_375_000))
+    );
+    let slow = Advert {
+        interval: Duration::from_secs(3),
+        ..advert(at(10), 200, 9)
+    };
     bench.hear(at(10), slow);
-    assert_eq!(bench.due(), Some(at(10) + Duration::from_nanos(9_609_375_000)));
+    assert_eq!(
+        bench.due(),
+        Some(at(10) + Duration::from_nanos(9_609_375_000))
+    );
 }
 
 // Properties
@@ -492,7 +597,12 @@ enum Event {
     Fault,
     Recovery,
     Wait(u64),
-    Hear { age_ms: u64, priority: u8, source: u8, interval_ms: u64 },
+    Hear {
+        age_ms: u64,
+        priority: u8,
+        source: u8,
+        interval_ms: u64,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -28,9 +28,14 @@ pub(crate) static VIPS: HashMap<abi::VipKey, abi::Vip, MAX_VIPS> = HashMap::new(
 #[btf_map(name = "peers")]
 pub(crate) static PEERS: HashMap<abi::PeerKey, abi::Peer, MAX_PEERS> = HashMap::new();
 
-/// The advertisement that holds back Active_Down, by slot.
+/// The advertisement that holds back Active_Down, by slot. The daemon maps it
+/// into its memory, so that looking at a record costs it no system call.
 #[btf_map(name = "actives")]
-pub(crate) static ACTIVES: Array<abi::ActiveRouter, MAX_INSTANCES> = Array::new();
+pub(crate) static ACTIVES: Array<
+    abi::ActiveRouter,
+    MAX_INSTANCES,
+    { aya_ebpf::bindings::BPF_F_MMAPABLE as usize },
+> = Array::new();
 
 /// Claims of watched addresses. The keys are a subset of those of `vips`, so
 /// it needs no more room.

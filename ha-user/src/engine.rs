@@ -145,7 +145,9 @@ impl Engine {
     /// `id` received `advert`; one that is already accounted for changes nothing.
     pub fn handle_advert(&mut self, now: Timestamp, id: InstanceId, advert: &Advert) {
         let before = *self.slots[id.place()].router.state();
-        self.step(now, id, |router, out| router.handle_advert(now, advert, out));
+        self.step(now, id, |router, out| {
+            router.handle_advert(now, advert, out);
+        });
         let slot = &mut self.slots[id.place()];
         if let State::Backup { heard_at, .. } = *slot.router.state()
             && before != *slot.router.state()
@@ -171,7 +173,10 @@ impl Engine {
     /// its deadline is moved.
     #[must_use]
     pub fn poll_due(&self, now: Timestamp) -> Option<InstanceId> {
-        self.deadlines.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+        self.deadlines
+            .first()
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, id)| *id)
     }
 
     /// The next thing to do, oldest first.
@@ -243,7 +248,9 @@ mod tests {
     }
 
     fn drain(engine: &mut Engine) -> Vec<(u32, Action)> {
-        std::iter::from_fn(|| engine.poll_action()).map(|(id, action)| (id.0, action)).collect()
+        std::iter::from_fn(|| engine.poll_action())
+            .map(|(id, action)| (id.0, action))
+            .collect()
     }
 
     #[test]
@@ -264,7 +271,10 @@ mod tests {
         let moved = engine.poll_timeout().unwrap();
         assert_eq!(moved, at(4980) + engine.snapshot(id).active_down_interval);
         assert!(moved > due);
-        assert_eq!(engine.snapshot(id).active, Some(Ipv4Addr::new(10, 0, 0, 9).into()));
+        assert_eq!(
+            engine.snapshot(id).active,
+            Some(Ipv4Addr::new(10, 0, 0, 9).into())
+        );
     }
 
     #[test]
@@ -282,7 +292,11 @@ mod tests {
             order.push(id.0);
         }
         assert_eq!(order, [1, 2, 0]);
-        assert_eq!(engine.poll_timeout(), Some(at(500)), "the first advertisement after that");
+        assert_eq!(
+            engine.poll_timeout(),
+            Some(at(500)),
+            "the first advertisement after that"
+        );
         let taken: Vec<u32> = drain(&mut engine)
             .into_iter()
             .filter(|(_, action)| matches!(action, Action::Transition { .. }))
@@ -298,15 +312,27 @@ mod tests {
         engine.handle_startup(at(0), id);
         assert_eq!(engine.snapshot(id).active, None);
         engine.handle_advert(at(10), id, &advert(at(10), 200));
-        assert_eq!(engine.snapshot(id).active, Some(Ipv4Addr::new(10, 0, 0, 9).into()));
+        assert_eq!(
+            engine.snapshot(id).active,
+            Some(Ipv4Addr::new(10, 0, 0, 9).into())
+        );
         engine.handle_advert(at(20), id, &advert(at(20), 50));
-        assert_eq!(engine.snapshot(id).active, Some(Ipv4Addr::new(10, 0, 0, 9).into()));
+        assert_eq!(
+            engine.snapshot(id).active,
+            Some(Ipv4Addr::new(10, 0, 0, 9).into())
+        );
         engine.handle_advert(at(30), id, &advert(at(30), 0));
         assert_eq!(engine.snapshot(id).active, None);
         engine.handle_timeout(at(500), id);
-        assert_eq!(engine.snapshot(id).active, Some(Ipv4Addr::new(10, 0, 0, 1).into()));
+        assert_eq!(
+            engine.snapshot(id).active,
+            Some(Ipv4Addr::new(10, 0, 0, 1).into())
+        );
         engine.handle_advert(at(600), id, &advert(at(600), 200));
-        assert_eq!(engine.snapshot(id).active, Some(Ipv4Addr::new(10, 0, 0, 9).into()));
+        assert_eq!(
+            engine.snapshot(id).active,
+            Some(Ipv4Addr::new(10, 0, 0, 9).into())
+        );
         assert_eq!(engine.snapshot(id).transitions, 3);
     }
 

@@ -10,13 +10,14 @@
 //! Whoever holds the lock owns the directory, so whatever a killed predecessor
 //! left in it (the lock ends with the process) can be cleared away.
 
+mod mounts;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::{
-        ffi::OsStringExt as _,
-        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
-    },
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process,
 };
@@ -36,10 +37,6 @@ const MAX_SOCKET_PATH: usize = 107;
 
 /// `statfs` type of a bpffs (`BPF_FS_MAGIC`).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
-
-/// Source of the file systems that we mount: tells ours from an operator's, also
-/// when the process that mounted it was killed.
-const MOUNT_SOURCE: &str = "harrier";
 
 /// Why the runtime directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -181,8 +178,14 @@ impl RuntimeDir {
             }
         };
         // From here on, dropping it cleans up.
-        let mut this =
-            Self { paths, pid_file, created, mounted: false, pinned: false, released: false };
+        let mut this = Self {
+            paths,
+            pid_file,
+            created,
+            mounted: false,
+            pinned: false,
+            released: false,
+        };
         this.write_pid()?;
         this.remove_socket()?;
         this.unmount_ours()?;
@@ -243,7 +246,7 @@ impl RuntimeDir {
             return self.remove_pins();
         }
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        mount(MOUNT_SOURCE, &path, "bpf", flags, c"mode=0700")
+        mount(mounts::SOURCE, &path, "bpf", flags, c"mode=0700")
             .map_err(mount_error("mount a bpffs on", &path))?;
         self.mounted = true;
         Ok(())
@@ -304,8 +307,12 @@ impl RuntimeDir {
     fn unmount_ours(&mut self) -> Result<(), ClaimError> {
         let path = self.pin_dir();
         // A mount point's path in mountinfo has no symbolic links in it.
-        let Ok(canonical) = path.canonicalize() else { return Ok(()) };
-        while top_mount_is_ours(&canonical)? {
+        let Ok(canonical) = path.canonicalize() else {
+            return Ok(());
+        };
+        while mounts::top_is_ours(&canonical)
+            .map_err(io_error("read", Path::new(mounts::MOUNTINFO)))?
+        {
             unmount(&path, UnmountFlags::DETACH).map_err(mount_error("unmount", &path))?;
             self.pinned = true;
         }
@@ -355,8 +362,14 @@ fn lock(paths: &Paths, created: &mut Vec<PathBuf>) -> Result<File, ClaimError> {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(ClaimError::Busy { dir: paths.dir().to_owned(), pid });
+                let pid = file
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| text.trim().parse().ok());
+                return Err(ClaimError::Busy {
+                    dir: paths.dir().to_owned(),
+                    pid,
+                });
             }
             Err(error) => return Err(io_error("lock the pid file", &path)(error.into())),
         }
@@ -406,169 +419,29 @@ fn remove_file(path: &Path) -> Result<(), ClaimError> {
 fn is_bpffs(path: &Path) -> Result<bool, ClaimError> {
     let found = statfs(path).map_err(|error| io_error("look at", path)(error.into()))?;
     // The type of the field differs between architectures.
-    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "a magic number")]
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_sign_loss,
+        reason = "a magic number"
+    )]
     let magic = found.f_type as u64 & 0xffff_ffff;
     Ok(magic == BPF_FS_MAGIC)
 }
 
-/// Whether the uppermost mount at `path` is one that a daemon made.
-fn top_mount_is_ours(path: &Path) -> Result<bool, ClaimError> {
-    // The calling thread's: another may live in another mount namespace.
-    let mountinfo = Path::new("/proc/thread-self/mountinfo");
-    let text = fs::read(mountinfo).map_err(io_error("read", mountinfo))?;
-    let last = text.split(|octet| *octet == b'\n').filter_map(Mount::parse).rfind(|mount| mount.at == path);
-    Ok(last.is_some_and(|mount| mount.ours))
-}
-
-struct Mount {
-    at: PathBuf,
-    ours: bool,
-}
-
-impl Mount {
-    /// Reads a line of mountinfo (`proc_pid_mountinfo(5)`): the mount point is
-    /// the fifth field, type and source are the first two behind the hyphen.
-    fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|octet| *octet == b' ');
-        let at = PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.nth(4)?)));
-        let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
-        let (kind, source) = (fields.next()?, fields.next()?);
-        Some(Self { at, ours: kind == b"bpf" && source == MOUNT_SOURCE.as_bytes() })
-    }
-}
-
-/// Undoes the octal escapes of white space and backslashes.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&octet, behind)) = rest.split_first() {
-        match (octet, behind) {
-            (b'\\', &[a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..]) => {
-                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = &behind[3..];
-            }
-            _ => {
-                out.push(octet);
-                rest = behind;
-            }
-        }
-    }
-    out
-}
-
 fn io_error(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> ClaimError + use<> {
     let path = path.to_owned();
-    move |source| ClaimError::Io { operation, path: path.clone(), source }
+    move |source| ClaimError::Io {
+        operation,
+        path: path.clone(),
+        source,
+    }
 }
 
 fn mount_error(operation: &'static str, path: &Path) -> impl Fn(Errno) -> ClaimError + use<> {
     let path = path.to_owned();
-    move |source| ClaimError::Mount { operation, path: path.clone(), source: source.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    fn entries(dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_claim_creates_and_a_release_removes() {
-        let base = tempfile::tempdir().unwrap();
-        let dir = base.path().join("a/b");
-        let claimed = RuntimeDir::claim(&dir).unwrap();
-        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o700, 0o700);
-        let text = fs::read_to_string(claimed.pid_file()).unwrap();
-        assert_eq!(text, format!("{}\n", process::id()));
-        let socket = UnixListener::bind(claimed.control_socket()).unwrap();
-        claimed.release().unwrap();
-        drop(socket);
-        assert_eq!(entries(base.path()), [""; 0]);
-    }
-
-    #[test]
-    fn a_live_holder_is_named_and_left_alone() {
-        let base = tempfile::tempdir().unwrap();
-        let dir = base.path().join("run");
-        let first = RuntimeDir::claim(&dir).unwrap();
-        let socket = UnixListener::bind(first.control_socket()).unwrap();
-        let refused = RuntimeDir::claim(&dir).unwrap_err();
-        assert!(matches!(refused, ClaimError::Busy { pid: Some(pid), .. } if pid == process::id()));
-        let message = refused.to_string();
-        assert!(message.contains("--runtime-dir") && message.contains(&process::id().to_string()));
-        assert_eq!(entries(&dir), ["control.sock", "harrier.pid"]);
-        drop((first, socket));
-        assert!(!dir.exists());
-        RuntimeDir::claim(&dir).unwrap();
-    }
-
-    #[test]
-    fn a_killed_predecessor_is_succeeded() {
-        let base = tempfile::tempdir().unwrap();
-        let dir = base.path();
-        fs::write(dir.join("harrier.pid"), "4194305 and some more\n").unwrap();
-        drop(UnixListener::bind(dir.join("control.sock")).unwrap());
-        fs::create_dir(dir.join("bpf")).unwrap();
-        fs::write(dir.join("addresses.json"), "[]").unwrap();
-        let claimed = RuntimeDir::claim(dir).unwrap();
-        assert_eq!(
-            fs::read_to_string(claimed.pid_file()).unwrap(),
-            format!("{}\n", process::id())
-        );
-        assert_eq!(entries(dir), ["addresses.json", "bpf", "harrier.pid"]);
-        claimed.release().unwrap();
-        assert_eq!(entries(dir), ["addresses.json"], "the journal and the directory stay");
-    }
-
-    #[test]
-    fn only_a_socket_is_taken_for_one() {
-        let base = tempfile::tempdir().unwrap();
-        fs::write(base.path().join("control.sock"), "precious").unwrap();
-        drop(RuntimeDir::claim(base.path()).unwrap());
-        assert_eq!(entries(base.path()), ["control.sock"]);
-    }
-
-    #[test]
-    fn a_path_that_no_socket_can_have_is_refused_before_anything_happens() {
-        let base = tempfile::tempdir().unwrap();
-        let room = MAX_SOCKET_PATH - base.path().as_os_str().len() - "//control.sock".len();
-        let fits = base.path().join("d".repeat(room));
-        let claimed = RuntimeDir::claim(&fits).unwrap();
-        drop(UnixListener::bind(claimed.control_socket()).unwrap());
-        drop(claimed);
-        let refused = RuntimeDir::claim(base.path().join("d".repeat(room + 1))).unwrap_err();
-        assert!(matches!(refused, ClaimError::TooLong { .. }));
-        assert_eq!(entries(base.path()), [""; 0]);
-    }
-
-    #[test]
-    fn what_is_in_the_way_is_named() {
-        let base = tempfile::tempdir().unwrap();
-        let file = base.path().join("file");
-        fs::write(&file, "").unwrap();
-        let refused = RuntimeDir::claim(file.join("run")).unwrap_err();
-        assert!(refused.to_string().contains(&*file.to_string_lossy()), "{refused}");
-        assert_eq!(entries(base.path()), ["file"]);
-    }
-
-    #[test]
-    fn mountinfo_is_read() {
-        let line = br"36 35 0:31 / /run/a\040b/bpf rw,nosuid shared:1 master:2 - bpf harrier rw,mode=700";
-        let mount = Mount::parse(line).unwrap();
-        assert_eq!(mount.at, Path::new("/run/a b/bpf"));
-        assert!(mount.ours);
-        let line = b"36 35 0:31 / /sys/fs/bpf rw,nosuid - bpf bpf rw,mode=700";
-        assert!(!Mount::parse(line).unwrap().ours);
-        assert!(Mount::parse(b"").is_none());
-        assert_eq!(unescape(br"a\011\134x\9"), b"a\t\\x\\9");
+    move |source| ClaimError::Mount {
+        operation,
+        path: path.clone(),
+        source: source.into(),
     }
 }

@@ -22,12 +22,22 @@ pub fn now() -> Timestamp {
 /// # Errors
 /// EPERM without CAP_SYS_NICE and a sufficient RLIMIT_RTPRIO.
 pub fn schedule_fifo(priority: i32) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: priority };
+    let parameters = libc::sched_param {
+        sched_priority: priority,
+    };
     // SAFETY: 0 means the calling thread, and `parameters` lives through the call.
     let result = unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters)
+        libc::sched_setscheduler(
+            0,
+            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Keeps every page that the process has touched or will touch in memory, so
@@ -39,7 +49,11 @@ pub fn lock_memory() -> io::Result<()> {
     // SAFETY: mlockall changes no memory; it only pins pages.
     let result =
         unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// A packet socket that sends whole Ethernet frames through the interface
@@ -73,7 +87,10 @@ pub fn packet_socket(ifindex: u32) -> io::Result<OwnedFd> {
     };
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
     // SAFETY: `address` is a sockaddr_ll that outlives the call, `length` its size.
-    let result =
-        unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
-    if result == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if result == 0 {
+        Ok(socket)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

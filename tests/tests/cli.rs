@@ -46,9 +46,19 @@ fn file(directory: &Path, content: &str) -> Result<String> {
 /// Exit status, standard output, standard error.
 fn ends(out: &Output, status: i32, stdout: &str, stderr: &str) -> Result<()> {
     let (out_text, err_text) = (text(&out.stdout), text(&out.stderr));
-    ensure!(out.status.code() == Some(status), "{}: {out_text}{err_text}", out.status);
-    ensure!(out_text == stdout, "standard output is {out_text:?}, not {stdout:?}");
-    ensure!(err_text == stderr, "standard error is {err_text:?}, not {stderr:?}");
+    ensure!(
+        out.status.code() == Some(status),
+        "{}: {out_text}{err_text}",
+        out.status
+    );
+    ensure!(
+        out_text == stdout,
+        "standard output is {out_text:?}, not {stdout:?}"
+    );
+    ensure!(
+        err_text == stderr,
+        "standard error is {err_text:?}, not {stderr:?}"
+    );
     Ok(())
 }
 
@@ -70,7 +80,9 @@ fn check_summarises_a_good_file() -> Result<()> {
 #[test]
 fn check_and_run_show_what_is_wrong_where_and_do_nothing_else() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let content = Instance::new(100, &["10.77.0.100/16"]).to_toml().replace("vrid = 51", "vrid = 300");
+    let content = Instance::new(100, &["10.77.0.100/16"])
+        .to_toml()
+        .replace("vrid = 51", "vrid = 300");
     let file = file(directory.path(), &content)?;
     let runtime = directory.path().join("run");
     let runtime = runtime.to_str().context("a path that is no text")?;
@@ -83,7 +95,10 @@ fn check_and_run_show_what_is_wrong_where_and_do_nothing_else() -> Result<()> {
         let stderr = text(&out.stderr);
         ensure!(stderr.starts_with(&report), "{arguments:?}: {stderr}");
         ends(&out, 1, "", &stderr)?;
-        ensure!(!Path::new(runtime).exists(), "{arguments:?} made a runtime directory");
+        ensure!(
+            !Path::new(runtime).exists(),
+            "{arguments:?} made a runtime directory"
+        );
     }
     Ok(())
 }
@@ -110,8 +125,15 @@ fn wrong_usage_is_status_2() -> Result<()> {
         &["run", "--config", "x", "--log-level", "x=y=z"],
     ] {
         let out = harrier(arguments)?;
-        ensure!(out.status.code() == Some(2), "{arguments:?}: {}", out.status);
-        ensure!(out.stdout.is_empty() && !out.stderr.is_empty(), "{arguments:?}: {out:?}");
+        ensure!(
+            out.status.code() == Some(2),
+            "{arguments:?}: {}",
+            out.status
+        );
+        ensure!(
+            out.stdout.is_empty() && !out.stderr.is_empty(),
+            "{arguments:?}: {out:?}"
+        );
     }
     Ok(())
 }
@@ -120,11 +142,17 @@ fn wrong_usage_is_status_2() -> Result<()> {
 fn help_is_complete_and_has_examples() -> Result<()> {
     let help = text(&harrier(&["--help"])?.stdout);
     for subcommand in ["run", "check", "status", "peers", "counters"] {
-        ensure!(help.contains(&format!("  {subcommand} ")), "{subcommand} is not in {help}");
+        ensure!(
+            help.contains(&format!("  {subcommand} ")),
+            "{subcommand} is not in {help}"
+        );
         let out = harrier(&[subcommand, "--help"])?;
         let example = format!("Examples:\n  harrier {subcommand}");
         ensure!(out.status.success(), "{subcommand}: {}", out.status);
-        ensure!(text(&out.stdout).contains(&example), "{subcommand} has no example");
+        ensure!(
+            text(&out.stdout).contains(&example),
+            "{subcommand} has no example"
+        );
     }
     Ok(())
 }
@@ -132,7 +160,10 @@ fn help_is_complete_and_has_examples() -> Result<()> {
 #[test]
 fn without_a_daemon_the_socket_and_the_remedy_are_named() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let runtime = directory.path().to_str().context("a path that is no text")?;
+    let runtime = directory
+        .path()
+        .to_str()
+        .context("a path that is no text")?;
     let socket = format!("{runtime}/control.sock");
     let asks = |words: &str| -> Result<()> {
         for subcommand in ["status", "peers", "counters"] {
@@ -141,7 +172,10 @@ fn without_a_daemon_the_socket_and_the_remedy_are_named() -> Result<()> {
             for part in [words, &socket, "harrier run --config FILE"] {
                 ensure!(stderr.contains(part), "{part:?} is not in {stderr}");
             }
-            ensure!(stderr.lines().count() == 1, "more than one message: {stderr}");
+            ensure!(
+                stderr.lines().count() == 1,
+                "more than one message: {stderr}"
+            );
             ends(&out, 1, "", &stderr)?;
         }
         Ok(())
@@ -154,7 +188,10 @@ fn without_a_daemon_the_socket_and_the_remedy_are_named() -> Result<()> {
 #[test]
 fn a_daemon_that_does_not_answer_is_given_up() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let runtime = directory.path().to_str().context("a path that is no text")?;
+    let runtime = directory
+        .path()
+        .to_str()
+        .context("a path that is no text")?;
     // Connections are queued, and nobody takes them off.
     let _listener = UnixListener::bind(directory.path().join("control.sock"))?;
     let out = harrier(&["status", "--runtime-dir", runtime])?;
@@ -167,7 +204,10 @@ fn a_daemon_that_does_not_answer_is_given_up() -> Result<()> {
 /// prints.
 fn answered(arguments: &[&str], reply: &'static str) -> Result<(String, Output)> {
     let directory = tempfile::tempdir()?;
-    let runtime = directory.path().to_str().context("a path that is no text")?;
+    let runtime = directory
+        .path()
+        .to_str()
+        .context("a path that is no text")?;
     let listener = UnixListener::bind(directory.path().join("control.sock"))?;
     let daemon = thread::spawn(move || -> Result<String> {
         let (mut stream, _) = listener.accept()?;
@@ -177,7 +217,9 @@ fn answered(arguments: &[&str], reply: &'static str) -> Result<(String, Output)>
         Ok(request)
     });
     let out = harrier(&[arguments, &["--runtime-dir", runtime]].concat())?;
-    let request = daemon.join().map_err(|_| anyhow::anyhow!("the daemon panicked"))??;
+    let request = daemon
+        .join()
+        .map_err(|_| anyhow::anyhow!("the daemon panicked"))??;
     Ok((request, out))
 }
 
@@ -205,7 +247,10 @@ fn peers_and_counters_print_what_the_daemon_says() -> Result<()> {
         "",
     )?;
     let (request, out) = answered(&["counters", "--json"], "{\"counters\":{\"accepted\":3}}\n")?;
-    ensure!(request == "{\"request\":\"counters\"}\n", "asked {request:?}");
+    ensure!(
+        request == "{\"request\":\"counters\"}\n",
+        "asked {request:?}"
+    );
     ends(&out, 0, "{\"accepted\":3}\n", "")
 }
 

@@ -1,7 +1,13 @@
 //! The harness itself, tried on what is known to work: two keepalived, left-overs
 //! made by hand.
 
-use std::{fs, net::IpAddr, process::Command, time::Duration};
+use std::{
+    fs,
+    io::Read as _,
+    net::IpAddr,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use ha_tests::{
@@ -64,9 +70,21 @@ fn a_sweep_removes_what_a_killed_run_left_and_nothing_else() -> Result<()> {
     command::run("mount", &["-t", "bpf", "bpf", &mount_point])?;
     command::run("ip", &["netns", "add", &namespace])?;
     let mut left = Command::new("ip")
-        .args(["netns", "exec", &namespace, "sleep", "1000"])
+        .args([
+            "netns",
+            "exec",
+            &namespace,
+            "sh",
+            "-c",
+            "echo in; exec sleep 1000",
+        ])
+        .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start sleep")?;
+        .context("cannot start a shell")?;
+    let said = left.stdout.as_mut().context("a pipe")?;
+    // Once it speaks it is inside.
+    said.read_exact(&mut [0; 3])
+        .context("the shell did not start")?;
 
     run::sweep();
     ensure!(

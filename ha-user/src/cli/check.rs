@@ -43,7 +43,15 @@ impl Check {
 
 /// One line of `instance`, such as `web: Backup takes over after 341.406 ms …`.
 fn summarise(out: &mut String, instance: &InstanceConfig) {
-    let InstanceConfig { name, interface, vrid, family, version, priority, .. } = instance;
+    let InstanceConfig {
+        name,
+        interface,
+        vrid,
+        family,
+        version,
+        priority,
+        ..
+    } = instance;
     // Writing to a String cannot fail.
     let _ = write!(
         out,

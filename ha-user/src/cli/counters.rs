@@ -36,7 +36,10 @@ impl Counters {
 /// In the order in which a packet is judged; a newer daemon's own come last.
 fn render(counters: &protocol::Counters) -> String {
     let place = |name: &str| {
-        Counter::ALL.iter().position(|counter| counter.name() == name).unwrap_or(usize::MAX)
+        Counter::ALL
+            .iter()
+            .position(|counter| counter.name() == name)
+            .unwrap_or(usize::MAX)
     };
     let mut rows: Vec<(&String, &u64)> = counters.0.iter().collect();
     rows.sort_by_key(|(name, _)| (place(name), *name));
@@ -56,9 +59,17 @@ mod tests {
 
     #[test]
     fn counters_come_in_the_order_of_the_ladder() {
-        let counters = [("zzz", 1), ("bad_ttl", 2), ("aaa", 3), ("accepted", 1_000_000)];
+        let counters = [
+            ("zzz", 1),
+            ("bad_ttl", 2),
+            ("aaa", 3),
+            ("accepted", 1_000_000),
+        ];
         let counters = protocol::Counters(
-            counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            counters
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
         );
         assert_eq!(
             render(&counters),

@@ -23,7 +23,10 @@ pub(super) fn colour(stream: &impl IsTerminal) -> bool {
 /// the pipe is no failure.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }
@@ -47,7 +50,11 @@ pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 pub(super) fn failure(error: &anyhow::Error) {
     let text = match error.downcast_ref::<LoadError>() {
         Some(LoadError::Invalid(invalid)) => {
-            format!("{}\n{}", invalid.summary(), invalid.report(colour(&io::stderr())).trim_end())
+            format!(
+                "{}\n{}",
+                invalid.summary(),
+                invalid.report(colour(&io::stderr())).trim_end()
+            )
         }
         _ => chain(error.as_ref()),
     };
@@ -86,13 +93,18 @@ pub(super) fn table(head: &[&str]) -> Table {
 
 /// The lines of `table`, without white space at their ends.
 pub(super) fn lines(table: &Table) -> String {
-    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+    table
+        .lines()
+        .flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()])
+        .collect()
 }
 
 /// `text` without control characters: it may come from a daemon that we need
 /// not trust.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// `1 s`, `100 ms`, `360.938 ms`: milliseconds to the microsecond.
@@ -102,7 +114,10 @@ pub(super) fn milliseconds(milliseconds: f64) -> String {
     } else {
         (format!("{milliseconds:.3}"), "ms")
     };
-    format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+    format!(
+        "{} {unit}",
+        number.trim_end_matches('0').trim_end_matches('.')
+    )
 }
 
 /// A span for reading, in its two greatest units: `850 ms`, `12 s`, `3 min 20 s`.

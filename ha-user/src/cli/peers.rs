@@ -76,7 +76,13 @@ mod tests {
     fn a_row_per_peer() {
         let out = render(&[sample(), sample()]);
         assert_eq!(out.lines().count(), 3, "{out}");
-        for part in ["web", "10.77.0.2", "02:00:00:00:00:02", "12345", "42.5 ms ago"] {
+        for part in [
+            "web",
+            "10.77.0.2",
+            "02:00:00:00:00:02",
+            "12345",
+            "42.5 ms ago",
+        ] {
             assert!(out.contains(part), "{part}: {out}");
         }
         assert_eq!(render(&[]), "no peer has advertised yet\n");

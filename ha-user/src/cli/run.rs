@@ -83,7 +83,8 @@ pub struct RunOptions {
     /// Where socket, pid file and pins live.
     pub runtime_dir: PathBuf,
     /// Kernel program to load in place of the one that is built in.
-    pub ebpf_object: Option<PathBuf>,}
+    pub ebpf_object: Option<PathBuf>,
+}
 
 fn log_filter(text: &str) -> Result<String, String> {
     match EnvFilter::builder().parse(text) {

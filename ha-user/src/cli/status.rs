@@ -42,8 +42,17 @@ impl Status {
 
 fn render(status: &Reply, colour: bool) -> String {
     let mut table = output::table(&[
-        "INSTANCE", "STATE", "FOR", "PRIORITY", "INTERFACE", "VRID", "VRRP", "ADVERT", "ACTIVE_DOWN",
-        "ACTIVE ROUTER", "ADDRESSES",
+        "INSTANCE",
+        "STATE",
+        "FOR",
+        "PRIORITY",
+        "INTERFACE",
+        "VRID",
+        "VRRP",
+        "ADVERT",
+        "ACTIVE_DOWN",
+        "ACTIVE ROUTER",
+        "ADDRESSES",
     ]);
     for instance in &status.instances {
         table.add_row([
@@ -56,7 +65,9 @@ fn render(status: &Reply, colour: bool) -> String {
             format!("v{} {}", instance.version, instance.family.name()),
             output::milliseconds(instance.advert_interval_ms as f64),
             output::milliseconds(instance.active_down_interval_ms),
-            instance.active.map_or_else(|| "-".to_owned(), |active| active.to_string()),
+            instance
+                .active
+                .map_or_else(|| "-".to_owned(), |active| active.to_string()),
             addresses(&instance.addresses),
         ]);
     }
@@ -65,7 +76,10 @@ fn render(status: &Reply, colour: bool) -> String {
         out = coloured(&out, &status.instances);
     }
     let changes = status.instances.iter().filter_map(|instance| {
-        instance.last_transition.as_ref().map(|reason| (instance, reason))
+        instance
+            .last_transition
+            .as_ref()
+            .map(|reason| (instance, reason))
     });
     for (place, (instance, reason)) in changes.enumerate() {
         if place == 0 {
@@ -107,11 +121,17 @@ fn addresses(addresses: &[String]) -> String {
 /// Colours the second column; the lines behind the head are the instances'.
 fn coloured(table: &str, instances: &[InstanceStatus]) -> String {
     let mut lines = table.lines();
-    let mut out: String = lines.by_ref().take(1).flat_map(|head| [head, "\n"]).collect();
+    let mut out: String = lines
+        .by_ref()
+        .take(1)
+        .flat_map(|head| [head, "\n"])
+        .collect();
     for (line, instance) in lines.zip(instances) {
         let name_end = output::plain(&instance.name).len();
         let state = instance.state.name();
-        let state_at = line[name_end..].find(state).map_or(line.len(), |at| at + name_end);
+        let state_at = line[name_end..]
+            .find(state)
+            .map_or(line.len(), |at| at + name_end);
         let (before, from) = line.split_at(state_at);
         let behind = from.strip_prefix(state).unwrap_or(from);
         let code = match instance.state {
@@ -173,12 +193,24 @@ mod tests {
         let lines: Vec<&str> = out.lines().collect();
         let column = |head: &str| lines[0].find(head).unwrap();
         assert!(lines[1][column("STATE")..].starts_with("active"), "{out}");
-        assert!(lines[1][column("ADDRESSES")..].starts_with("10.77.0.100/16 and 1 more"), "{out}");
+        assert!(
+            lines[1][column("ADDRESSES")..].starts_with("10.77.0.100/16 and 1 more"),
+            "{out}"
+        );
         assert!(lines[1][column("FOR")..].starts_with("1 min 12 s"), "{out}");
         assert!(lines[2][column("STATE")..].starts_with("fault"), "{out}");
-        assert!(lines[2][column("PRIORITY")..].starts_with("90 (base 150)"), "{out}");
-        assert!(lines[2][column("ACTIVE ROUTER")..].starts_with("- "), "{out}");
-        assert!(out.contains("active became active 1 min 12 s ago: no advertisement"), "{out}");
+        assert!(
+            lines[2][column("PRIORITY")..].starts_with("90 (base 150)"),
+            "{out}"
+        );
+        assert!(
+            lines[2][column("ACTIVE ROUTER")..].starts_with("- "),
+            "{out}"
+        );
+        assert!(
+            out.contains("active became active 1 min 12 s ago: no advertisement"),
+            "{out}"
+        );
         assert!(!out.contains("real-time"), "{out}");
     }
 
@@ -186,8 +218,14 @@ mod tests {
     fn colour_changes_nothing_but_the_colour_of_the_state() {
         let plain = render(&sample(), false);
         let coloured = render(&sample(), true);
-        assert!(coloured.contains("active    \u{1b}[1;32mactive\u{1b}[0m"), "{coloured}");
-        assert!(coloured.contains("\u{1b}[1;31mfault\u{1b}[0m"), "{coloured}");
+        assert!(
+            coloured.contains("active    \u{1b}[1;32mactive\u{1b}[0m"),
+            "{coloured}"
+        );
+        assert!(
+            coloured.contains("\u{1b}[1;31mfault\u{1b}[0m"),
+            "{coloured}"
+        );
         let stripped = ["\u{1b}[1;32m", "\u{1b}[1;31m", "\u{1b}[0m"]
             .iter()
             .fold(coloured, |text, code| text.replace(code, ""));
@@ -209,7 +247,10 @@ mod tests {
             ("priority", serde_json::json!(150)),
             ("advert_interval_ms", serde_json::json!(100)),
             ("active_down_interval_ms", serde_json::json!(341.406_25)),
-            ("addresses", serde_json::json!(["10.77.0.100/16", "10.77.0.101/16"])),
+            (
+                "addresses",
+                serde_json::json!(["10.77.0.100/16", "10.77.0.101/16"]),
+            ),
             ("since_ms", serde_json::json!(72_500)),
             ("transitions", serde_json::json!(2)),
             ("active", serde_json::json!("10.77.0.1")),

@@ -59,7 +59,11 @@ pub(super) fn check(raw: RawAddress) -> Result<VirtualAddress, Fault> {
         Some(prefix_len) => {
             return Err(Fault {
                 message: format!("{address} cannot have a prefix of {prefix_len} bits"),
-                expected: if bits == 32 { "expected /1 to /32" } else { "expected /1 to /128" },
+                expected: if bits == 32 {
+                    "expected /1 to /32"
+                } else {
+                    "expected /1 to /128"
+                },
                 help: "take the prefix length of the interface's own network, or none at all",
             });
         }
@@ -71,7 +75,10 @@ pub(super) fn check(raw: RawAddress) -> Result<VirtualAddress, Fault> {
             help: "write the address itself in front of the slash, not that of the network",
         });
     }
-    Ok(VirtualAddress { address, prefix_len })
+    Ok(VirtualAddress {
+        address,
+        prefix_len,
+    })
 }
 
 fn v4_kind(address: Ipv4Addr) -> Option<&'static str> {
@@ -146,7 +153,10 @@ mod tests {
             ("fe80::51/64", "fe80::51/64"),
             ("2001:DB8:0::1", "2001:db8::1/128"),
             ("2001:db8::/127", "2001:db8::/127"),
-            ("2001:db8::ffff:ffff:ffff:ffff/64", "2001:db8::ffff:ffff:ffff:ffff/64"),
+            (
+                "2001:db8::ffff:ffff:ffff:ffff/64",
+                "2001:db8::ffff:ffff:ffff:ffff/64",
+            ),
         ] {
             assert_eq!(checked(text).as_deref(), Ok(shown), "{text}");
         }
@@ -179,8 +189,20 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_not_read() {
-        for text in ["", "/24", "10.0.0", "10.0.0.1/", "10.0.0.1/+8", "10.0.0.1/8/8", "10.0.0.1/-1",
-            "fe80::1%eth0", " 10.0.0.1", "010.0.0.1", "10.0.0.1/99999999999", "web"] {
+        for text in [
+            "",
+            "/24",
+            "10.0.0",
+            "10.0.0.1/",
+            "10.0.0.1/+8",
+            "10.0.0.1/8/8",
+            "10.0.0.1/-1",
+            "fe80::1%eth0",
+            " 10.0.0.1",
+            "010.0.0.1",
+            "10.0.0.1/99999999999",
+            "web",
+        ] {
             assert!(RawAddress::parse(text).is_err(), "{text}");
         }
     }

@@ -74,7 +74,10 @@ impl Diagnostic {
 pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(offset)];
     let line_at = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_at..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_at..].chars().count() + 1,
+    )
 }
 
 /// `diagnostics` with the lines of `text` that they are about; `name` is the
@@ -99,7 +102,9 @@ fn report(name: &str, text: &str, diagnostic: &Diagnostic, colour: bool) -> Opti
         Severity::Error => ReportKind::Error,
         Severity::Warning => ReportKind::Warning,
     };
-    let config = Config::default().with_color(colour).with_index_type(IndexType::Byte);
+    let config = Config::default()
+        .with_color(colour)
+        .with_index_type(IndexType::Byte);
     let mut report = Report::build(kind, (name, span.clone()))
         .with_config(config)
         .with_message(&diagnostic.message)
@@ -113,10 +118,17 @@ fn report(name: &str, text: &str, diagnostic: &Diagnostic, colour: bool) -> Opti
         report = report.with_help(help);
     }
     let mut out = Vec::new();
-    report.finish().write((name, Source::from(text)), &mut out).ok()?;
+    report
+        .finish()
+        .write((name, Source::from(text)), &mut out)
+        .ok()?;
     let out = String::from_utf8_lossy(&out);
     // The lines of a report are padded; a terminal does not show that, a diff does.
-    Some(out.lines().flat_map(|line| [line.trim_end(), "\n"]).collect())
+    Some(
+        out.lines()
+            .flat_map(|line| [line.trim_end(), "\n"])
+            .collect(),
+    )
 }
 
 fn mark<'a>(
@@ -142,9 +154,14 @@ fn plain(out: &mut String, name: &str, text: &str, diagnostic: &Diagnostic) {
         Severity::Warning => "Warning",
     };
     let (line, column) = line_and_column(text, diagnostic.span.start.min(text.len()));
-    let Diagnostic { message, expected, .. } = diagnostic;
+    let Diagnostic {
+        message, expected, ..
+    } = diagnostic;
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "{severity}: {message}\n   at {name}:{line}:{column}: {expected}");
+    let _ = writeln!(
+        out,
+        "{severity}: {message}\n   at {name}:{line}:{column}: {expected}"
+    );
     if let Some(help) = &diagnostic.help {
         let _ = writeln!(out, "   Help: {help}");
     }
@@ -161,9 +178,14 @@ fn visible(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
         // The end of the file: point at the last thing in it.
         start = text.trim_end().char_indices().next_back()?.0;
     }
-    let line = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+    let line = text[start..]
+        .find('\n')
+        .map_or(text.len(), |newline| start + newline);
     let first = text[start..].chars().next().map_or(1, char::len_utf8);
-    let end = text.ceil_char_boundary(span.end.min(line)).max(start + first).min(text.len());
+    let end = text
+        .ceil_char_boundary(span.end.min(line))
+        .max(start + first)
+        .min(text.len());
     Some(start..end)
 }
 
@@ -192,7 +214,13 @@ mod tests {
         let text = "a = 1\nvrid = 300\n";
         let diagnostic = Diagnostic::error(13..16, "no such VRID", "1 to 255").help("take another");
         let out = render("x.toml", text, &[diagnostic], false);
-        for part in ["Error: no such VRID", "x.toml:2:8", "vrid = 300", "1 to 255", "take another"] {
+        for part in [
+            "Error: no such VRID",
+            "x.toml:2:8",
+            "vrid = 300",
+            "1 to 255",
+            "take another",
+        ] {
             assert!(out.contains(part), "{part} is missing in\n{out}");
         }
         assert!(!out.contains('\u{1b}'), "{out}");

@@ -65,7 +65,9 @@ pub(super) fn read(text: &str) -> Result<(RawConfig, Vec<Diagnostic>), Vec<Diagn
     if !errors.is_empty() {
         return Err(syntax_errors(text, &errors));
     }
-    let mut reader = Reader { diagnostics: Vec::new() };
+    let mut reader = Reader {
+        diagnostics: Vec::new(),
+    };
     let config = reader.document(document);
     Ok((config, reader.diagnostics))
 }
@@ -74,14 +76,21 @@ fn syntax_errors(text: &str, errors: &[toml::de::Error]) -> Vec<Diagnostic> {
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for error in errors {
         let span = error.span().unwrap_or(text.len()..text.len());
-        let mut lines = error.message().lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut lines = error
+            .message()
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty());
         let message = lines.next().unwrap_or("not TOML");
         let rest = lines.collect::<Vec<_>>().join(", ");
         let expected = if rest.is_empty() { "here" } else { &rest };
         let diagnostic = Diagnostic::error(span, message, expected)
             .help("text values are quoted (name = \"web\"), a section starts with [[instance]]");
         // One slip may be noticed twice at the same place.
-        if diagnostics.last().is_none_or(|last| last.span != diagnostic.span) {
+        if diagnostics
+            .last()
+            .is_none_or(|last| last.span != diagnostic.span)
+        {
             diagnostics.push(diagnostic);
         }
     }
@@ -177,7 +186,9 @@ impl Reader {
 
     fn addresses(&mut self, settings: &mut Settings<'_>, instance: &mut RawInstance) {
         const EXPECTED: &str = "a list of addresses, such as [\"10.77.0.100/16\"]";
-        let Some((_, value)) = settings.remove("addresses") else { return };
+        let Some((_, value)) = settings.remove("addresses") else {
+            return;
+        };
         let span = value.span();
         let entries = match value.into_inner() {
             DeValue::Array(entries) => entries,
@@ -205,7 +216,12 @@ impl Reader {
                 },
                 other => {
                     instance.bad_addresses = true;
-                    self.wrong_kind(span, "an address", "text, such as \"10.77.0.100/16\"", &other);
+                    self.wrong_kind(
+                        span,
+                        "an address",
+                        "text, such as \"10.77.0.100/16\"",
+                        &other,
+                    );
                 }
             }
         }
@@ -227,22 +243,27 @@ impl Reader {
     }
 
     fn integer(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<i64> {
-        self.field(settings, key, "a whole number, without quotes", |value| match value {
-            // What 64 bits do not hold is out of every range that we have.
-            DeValue::Integer(number) => Some(
-                i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(
-                    if number.as_str().starts_with('-') { i64::MIN } else { i64::MAX },
+        self.field(
+            settings,
+            key,
+            "a whole number, without quotes",
+            |value| match value {
+                // What 64 bits do not hold is out of every range that we have.
+                DeValue::Integer(number) => Some(
+                    i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(
+                        if number.as_str().starts_with('-') {
+                            i64::MIN
+                        } else {
+                            i64::MAX
+                        },
+                    ),
                 ),
-            ),
-            _ => None,
-        })
+                _ => None,
+            },
+        )
     }
 
-    fn span(
-        &mut self,
-        settings: &mut Settings<'_>,
-        key: &str,
-    ) -> Field<std::time::Duration> {
+    fn span(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<std::time::Duration> {
         self.parsed(settings, key, duration::EXPECTED, duration::parse)
     }
 
@@ -255,7 +276,10 @@ impl Reader {
     ) -> Field<T> {
         let quoted: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
         self.parsed(settings, key, &quoted.join(" or "), |text| {
-            words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
+            words
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, value)| *value)
         })
     }
 
@@ -272,7 +296,11 @@ impl Reader {
             _ => None,
         });
         let Field::Given(Located { value: text, span }) = text else {
-            return if text.is_absent() { Field::Absent } else { Field::Bad };
+            return if text.is_absent() {
+                Field::Absent
+            } else {
+                Field::Bad
+            };
         };
         if let Some(value) = parse(&text) {
             return Field::Given(Located::new(value, span));
@@ -292,7 +320,9 @@ impl Reader {
         expected: &str,
         take: impl FnOnce(DeValue<'_>) -> Option<T>,
     ) -> Field<T> {
-        let Some((_, value)) = settings.remove(key) else { return Field::Absent };
+        let Some((_, value)) = settings.remove(key) else {
+            return Field::Absent;
+        };
         let span = value.span();
         let value = value.into_inner();
         let found = kind(&value);
@@ -333,9 +363,12 @@ impl Reader {
                 Some(suggestion) => format!("did you mean {suggestion}?"),
                 None => "unknown".to_owned(),
             };
-            let mut diagnostic =
-                Diagnostic::error(span, format!("there is no setting {key:?} {place}"), expected)
-                    .help(format!("settings {place}: {}", known.join(", ")));
+            let mut diagnostic = Diagnostic::error(
+                span,
+                format!("there is no setting {key:?} {place}"),
+                expected,
+            )
+            .help(format!("settings {place}: {}", known.join(", ")));
             if INSTANCE_KEYS.contains(&key.as_str()) {
                 diagnostic = diagnostic.help(INSTANCE_HELP);
             }

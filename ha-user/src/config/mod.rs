@@ -1,9 +1,9 @@
 //! From a file to a validated [`Config`], with all that is wrong with the file
 //! said at once.
 //!
-//! A front end per language ([TOML](from_toml)) reads what the file says into
-//! [raw settings](raw) that know their place; one [validation](validate) turns
-//! them into the [model]; both speak in [`Diagnostic`]s.
+//! A front end per language (TOML: `from_toml`) reads what the file says into
+//! raw settings that know their place (`raw`); one validation (`validate`) turns
+//! them into the model (`model`); both speak in [`Diagnostic`]s.
 
 mod address;
 mod diagnostic;
@@ -14,6 +14,7 @@ mod model;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod unique;
 mod validate;
 
 use std::{
@@ -74,8 +75,11 @@ impl Invalid {
     /// How many errors, as a headline.
     #[must_use]
     pub fn summary(&self) -> String {
-        let errors =
-            self.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+        let errors = self
+            .diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error)
+            .count();
         let noun = if errors == 1 { "error" } else { "errors" };
         format!("{}: {errors} {noun}", self.source.name)
     }
@@ -107,12 +111,19 @@ impl Source {
     /// # Errors
     /// If it cannot be read, is no text, or is too large.
     pub fn read(path: &Path) -> Result<Self, LoadError> {
-        let cannot_read = |source| LoadError::Read { path: path.to_owned(), source };
+        let cannot_read = |source| LoadError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let mut octets = Vec::new();
         let file = File::open(path).map_err(cannot_read)?;
-        file.take(MAX_FILE + 1).read_to_end(&mut octets).map_err(cannot_read)?;
+        file.take(MAX_FILE + 1)
+            .read_to_end(&mut octets)
+            .map_err(cannot_read)?;
         if octets.len() as u64 > MAX_FILE {
-            return Err(LoadError::TooLarge { path: path.to_owned() });
+            return Err(LoadError::TooLarge {
+                path: path.to_owned(),
+            });
         }
         let text = String::from_utf8(octets).map_err(|error| {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -121,7 +132,10 @@ impl Source {
                 line: good.iter().filter(|octet| **octet == b'\n').count() + 1,
             }
         })?;
-        Ok(Self { name: path.display().to_string(), text })
+        Ok(Self {
+            name: path.display().to_string(),
+            text,
+        })
     }
 
     /// The configuration and the warnings about it.
@@ -130,8 +144,18 @@ impl Source {
     /// If the text is no valid configuration.
     pub fn parse(self) -> Result<(Config, Warnings), LoadError> {
         match parse(&self.text) {
-            Ok((config, diagnostics)) => Ok((config, Warnings { source: self, diagnostics })),
-            Err(diagnostics) => Err(Invalid { source: self, diagnostics }.into()),
+            Ok((config, diagnostics)) => Ok((
+                config,
+                Warnings {
+                    source: self,
+                    diagnostics,
+                },
+            )),
+            Err(diagnostics) => Err(Invalid {
+                source: self,
+                diagnostics,
+            }
+            .into()),
         }
     }
 
@@ -159,7 +183,10 @@ impl Warnings {
         self.diagnostics.iter().map(|warning| {
             let Source { name, text } = &self.source;
             let (line, column) = line_and_column(text, warning.span.start);
-            format!("{name}:{line}:{column}: {}: {}", warning.message, warning.expected)
+            format!(
+                "{name}:{line}:{column}: {}: {}",
+                warning.message, warning.expected
+            )
         })
     }
 }

@@ -73,12 +73,19 @@ impl RawAddress {
         let (address, prefix_len) = match text.split_once('/') {
             None => (text, None),
             Some((address, prefix_len)) => {
-                let digits = !prefix_len.is_empty() && prefix_len.bytes().all(|b| b.is_ascii_digit());
+                let digits =
+                    !prefix_len.is_empty() && prefix_len.bytes().all(|b| b.is_ascii_digit());
                 let prefix_len = prefix_len.parse().ok().filter(|_| digits);
-                (address, Some(prefix_len.ok_or("the prefix length is not a number")?))
+                (
+                    address,
+                    Some(prefix_len.ok_or("the prefix length is not a number")?),
+                )
             }
         };
         let address = address.parse().map_err(|_| "not an IP address")?;
-        Ok(Self { address, prefix_len })
+        Ok(Self {
+            address,
+            prefix_len,
+        })
     }
 }

@@ -31,9 +31,23 @@ fn said(text: &str) -> Vec<String> {
     diagnostics
         .iter()
         .map(|found| {
-            let Diagnostic { severity, span, message, expected, help, related } = found;
-            let marked = text.get(span.clone()).unwrap().lines().next().unwrap_or_default();
-            let related = related.as_ref().map(|(span, why)| (&text[span.clone()], why));
+            let Diagnostic {
+                severity,
+                span,
+                message,
+                expected,
+                help,
+                related,
+            } = found;
+            let marked = text
+                .get(span.clone())
+                .unwrap()
+                .lines()
+                .next()
+                .unwrap_or_default();
+            let related = related
+                .as_ref()
+                .map(|(span, why)| (&text[span.clone()], why));
             format!(
                 "{severity:?} at {marked}: {message}; {expected}; {}; {related:?}",
                 help.as_deref().unwrap_or_default()
@@ -96,9 +110,15 @@ fn the_file_of_the_documentation_is_taken() {
         advert_interval: Duration::from_millis(100),
         preempt: true,
         checksum: ChecksumForm::PseudoHeader,
-        addresses: vec![VirtualAddress { address: [10, 77, 0, 100].into(), prefix_len: 16 }],
+        addresses: vec![VirtualAddress {
+            address: [10, 77, 0, 100].into(),
+            prefix_len: 16,
+        }],
     };
-    let v6 = |text: &str, prefix_len| VirtualAddress { address: text.parse().unwrap(), prefix_len };
+    let v6 = |text: &str, prefix_len| VirtualAddress {
+        address: text.parse().unwrap(),
+        prefix_len,
+    };
     let web6 = InstanceConfig {
         name: "web6".to_owned(),
         family: AddressFamily::Ipv6,
@@ -114,7 +134,13 @@ fn the_file_of_the_documentation_is_taken() {
     };
     assert_eq!(
         parse(text),
-        Ok((Config { xdp_mode: XdpMode::Generic, instances: vec![web, web6] }, Vec::new()))
+        Ok((
+            Config {
+                xdp_mode: XdpMode::Generic,
+                instances: vec![web, web6]
+            },
+            Vec::new()
+        ))
     );
 }
 
@@ -127,7 +153,10 @@ fn what_is_not_said_has_the_documented_value() {
     assert_eq!(instance.version, Version::V3);
     assert_eq!(instance.advert_interval, Duration::from_secs(1));
     assert!(instance.preempt);
-    assert_eq!(instance.active_down_interval(), Duration::from_nanos(3_609_375_000));
+    assert_eq!(
+        instance.active_down_interval(),
+        Duration::from_nanos(3_609_375_000)
+    );
 }
 
 #[test]
@@ -140,34 +169,64 @@ fn an_instance_without_addresses_says_its_family() {
     let remedy = ["neither addresses nor a family", "family = \"ipv4\""];
     refused(&web("addresses", "addresses = []"), &remedy);
     refused(&web("addresses", ""), &remedy);
-    assert!(parse(&web("", "family = \"ipv4\"")).is_ok(), "said twice, and the same");
+    assert!(
+        parse(&web("", "family = \"ipv4\"")).is_ok(),
+        "said twice, and the same"
+    );
     refused(
         &web("", "family = \"ipv6\""),
-        &["at \"10.77.0.100/16\"", "IPv4 address in an IPv6 instance", "family is said here"],
+        &[
+            "at \"10.77.0.100/16\"",
+            "IPv4 address in an IPv6 instance",
+            "family is said here",
+        ],
     );
 }
 
 #[test]
 fn intervals_are_those_that_the_version_can_send() {
     let both = |interval: &str, version: u8| {
-        web("", &format!("advert_interval = \"{interval}\"\nversion = {version}"))
+        web(
+            "",
+            &format!("advert_interval = \"{interval}\"\nversion = {version}"),
+        )
     };
-    for (interval, millis) in [("10ms", 10), ("0.5s", 500), ("40.95s", 40_950), ("1s", 1000)] {
+    for (interval, millis) in [
+        ("10ms", 10),
+        ("0.5s", 500),
+        ("40.95s", 40_950),
+        ("1s", 1000),
+    ] {
         let config = config(&both(interval, 3));
-        assert_eq!(config.instances[0].advert_interval, Duration::from_millis(millis));
+        assert_eq!(
+            config.instances[0].advert_interval,
+            Duration::from_millis(millis)
+        );
     }
     for interval in ["0s", "5ms", "105ms", "40.96s", "11m", "0.001ms"] {
-        refused(&both(interval, 3), &[&format!("at \"{interval}\""), "multiple of 10 ms", "40.95s"]);
+        refused(
+            &both(interval, 3),
+            &[&format!("at \"{interval}\""), "multiple of 10 ms", "40.95s"],
+        );
     }
     for (interval, seconds) in [("1s", 1), ("255s", 255), ("1m", 60), ("2000ms", 2)] {
         let config = config(&both(interval, 2));
-        assert_eq!(config.instances[0].advert_interval, Duration::from_secs(seconds));
+        assert_eq!(
+            config.instances[0].advert_interval,
+            Duration::from_secs(seconds)
+        );
     }
     for interval in ["0s", "100ms", "1.5s", "256s"] {
         refused(&both(interval, 2), &["whole seconds", "version = 3"]);
     }
-    refused(&both("fast", 3), &["at \"fast\"", "a number with a unit", "100ms"]);
-    refused(&web("", "advert_interval = 1"), &["cannot be a number", "100ms"]);
+    refused(
+        &both("fast", 3),
+        &["at \"fast\"", "a number with a unit", "100ms"],
+    );
+    refused(
+        &web("", "advert_interval = 1"),
+        &["cannot be a number", "100ms"],
+    );
 }
 
 #[test]
@@ -175,22 +234,46 @@ fn numbers_have_their_ranges() {
     for vrid in ["0", "256", "-1", "99999999999999999999"] {
         refused(&web("vrid", &format!("vrid = {vrid}")), &["1 to 255"]);
     }
-    assert_eq!(config(&web("vrid", "vrid = 0xff")).instances[0].vrid.value(), 255);
-    refused(&web("vrid", "vrid = \"51\""), &["cannot be text", "without quotes"]);
+    assert_eq!(
+        config(&web("vrid", "vrid = 0xff")).instances[0]
+            .vrid
+            .value(),
+        255
+    );
+    refused(
+        &web("vrid", "vrid = \"51\""),
+        &["cannot be text", "without quotes"],
+    );
     refused(&web("vrid", "vrid = 51.0"), &["a whole number"]);
     refused(&web("", "priority = 0"), &["stops taking part", "1 to 255"]);
     refused(&web("", "priority = 256"), &["no priority 256"]);
     for version in ["1", "4", "259"] {
-        refused(&web("", &format!("version = {version}")), &["expected 3 (the default) or 2"]);
+        refused(
+            &web("", &format!("version = {version}")),
+            &["expected 3 (the default) or 2"],
+        );
     }
     refused(&web("", "preempt = \"no\""), &["true or false"]);
-    refused(&format!("xdp_mode = \"fast\"\n{WEB}"), &["\"auto\" or \"driver\" or \"generic\""]);
+    refused(
+        &format!("xdp_mode = \"fast\"\n{WEB}"),
+        &["\"auto\" or \"driver\" or \"generic\""],
+    );
 }
 
 #[test]
 fn names_can_be_shown_and_told_apart() {
-    for name in ["", "a b", "a\\tb", "a\\u001bb", "a\\u202eb", &"x".repeat(65)] {
-        refused(&web("name", &format!("name = \"{name}\"")), &["printable text"]);
+    for name in [
+        "",
+        "a b",
+        "a\\tb",
+        "a\\u001bb",
+        "a\\u202eb",
+        &"x".repeat(65),
+    ] {
+        refused(
+            &web("name", &format!("name = \"{name}\"")),
+            &["printable text"],
+        );
     }
     assert!(parse(&web("name", &format!("name = \"{}\"", "x".repeat(64)))).is_ok());
     for interface in ["", "a/b", "a b", "..", "eth0:1", "sixteen-octets-x"] {
@@ -206,18 +289,33 @@ fn names_can_be_shown_and_told_apart() {
 fn version_2_is_ipv4_and_has_one_checksum() {
     let text = web("addresses", "addresses = [\"fe80::1/64\"]\nversion = 2");
     refused(&text, &["at 2", "knows no IPv6"]);
-    refused(&web("", "version = 2\nchecksum = \"message-only\""), &["leaves the pseudo-header out"]);
-    let text = web("addresses", "addresses = [\"fe80::1/64\"]\nchecksum = \"message-only\"");
+    refused(
+        &web("", "version = 2\nchecksum = \"message-only\""),
+        &["leaves the pseudo-header out"],
+    );
+    let text = web(
+        "addresses",
+        "addresses = [\"fe80::1/64\"]\nchecksum = \"message-only\"",
+    );
     refused(&text, &["IPv6 always includes"]);
     let message_only = config(&web("", "checksum = \"message-only\""));
-    assert_eq!(message_only.instances[0].checksum, ChecksumForm::MessageOnly);
-    refused(&web("", "checksum = \"none\""), &["\"pseudo-header\" or \"message-only\""]);
+    assert_eq!(
+        message_only.instances[0].checksum,
+        ChecksumForm::MessageOnly
+    );
+    refused(
+        &web("", "checksum = \"none\""),
+        &["\"pseudo-header\" or \"message-only\""],
+    );
 }
 
 #[test]
 fn the_first_ipv6_address_is_link_local() {
     refused(
-        &web("addresses", "addresses = [\"2001:db8::1/64\", \"fe80::1/64\"]"),
+        &web(
+            "addresses",
+            "addresses = [\"2001:db8::1/64\", \"fe80::1/64\"]",
+        ),
         &["at \"2001:db8::1/64\"", "not link-local", "fe80::51/64"],
     );
 }
@@ -228,22 +326,41 @@ fn addresses_are_of_one_family_and_of_hosts() {
         &web("addresses", "addresses = [\"10.0.0.1/24\", \"fe80::1/64\"]"),
         &["at \"fe80::1/64\"", "expected IPv4 addresses only"],
     );
-    refused(&web("addresses", "addresses = [\"224.0.0.18\"]"), &["a multicast address"]);
-    refused(&web("addresses", "addresses = [\"10.0.0.0/24\"]"), &["the address of its network"]);
-    refused(&web("addresses", "addresses = [\"web.example\"]"), &["not an IP address"]);
-    refused(&web("addresses", "addresses = [7]"), &["cannot be a number"]);
-    refused(&web("addresses", "addresses = \"10.0.0.1/24\""), &["a list of addresses"]);
+    refused(
+        &web("addresses", "addresses = [\"224.0.0.18\"]"),
+        &["a multicast address"],
+    );
+    refused(
+        &web("addresses", "addresses = [\"10.0.0.0/24\"]"),
+        &["the address of its network"],
+    );
+    refused(
+        &web("addresses", "addresses = [\"web.example\"]"),
+        &["not an IP address"],
+    );
+    refused(
+        &web("addresses", "addresses = [7]"),
+        &["cannot be a number"],
+    );
+    refused(
+        &web("addresses", "addresses = \"10.0.0.1/24\""),
+        &["a list of addresses"],
+    );
 }
 
 #[test]
 fn an_advertisement_holds_so_many_addresses_and_no_more() {
     let v4 = |count: usize| {
-        let list: Vec<String> =
-            (0..count).map(|n| format!("\"10.0.{}.{}\"", n / 200, n % 200 + 1)).collect();
+        let list: Vec<String> = (0..count)
+            .map(|n| format!("\"10.0.{}.{}\"", n / 200, n % 200 + 1))
+            .collect();
         web("addresses", &format!("addresses = [{}]", list.join(", ")))
     };
     assert_eq!(config(&v4(255)).instances[0].addresses.len(), 255);
-    refused(&v4(256), &["256 addresses", "at most 255", "several instances"]);
+    refused(
+        &v4(256),
+        &["256 addresses", "at most 255", "several instances"],
+    );
     let v6 = |count: usize| {
         let list: Vec<String> = (1..=count).map(|n| format!("\"fe80::{n:x}\"")).collect();
         web("addresses", &format!("addresses = [{}]", list.join(", ")))
@@ -257,7 +374,10 @@ fn two_instances_do_not_get_into_each_others_way() {
     let two = |second: &str| format!("{WEB}\n[[instance]]\n{second}");
     refused(
         &two("name = \"web\"\ninterface = \"eth1\"\nvrid = 51\nfamily = \"ipv4\""),
-        &["a second instance with the name \"web\"", "the first is here"],
+        &[
+            "a second instance with the name \"web\"",
+            "the first is here",
+        ],
     );
     refused(
         &two("name = \"b\"\ninterface = \"eth0\"\nvrid = 51\nfamily = \"ipv4\""),
@@ -268,7 +388,10 @@ fn two_instances_do_not_get_into_each_others_way() {
         &["at \"10.77.0.100\"", "10.77.0.100 is listed twice"],
     );
     refused(
-        &web("addresses", "addresses = [\"10.0.0.1/24\", \"10.0.0.1/32\"]"),
+        &web(
+            "addresses",
+            "addresses = [\"10.0.0.1/24\", \"10.0.0.1/32\"]",
+        ),
         &["10.0.0.1 is listed twice"],
     );
     for second in [
@@ -285,22 +408,48 @@ fn two_instances_do_not_get_into_each_others_way() {
 fn oddities_are_warned_of_and_taken() {
     let text = web("", "priority = 255\npreempt = false");
     assert_eq!(config(&text).instances[0].priority, Priority::OWNER);
-    assert!(said(&text)[0].starts_with("Warning at false"), "{:?}", said(&text));
+    assert!(
+        said(&text)[0].starts_with("Warning at false"),
+        "{:?}",
+        said(&text)
+    );
     let text = format!(
         "{WEB}\n[[instance]]\nname = \"b\"\ninterface = \"eth1\"\nvrid = 51\naddresses = [\"10.77.0.100/16\"]"
     );
     assert_eq!(config(&text).instances.len(), 2);
-    assert!(said(&text)[0].contains("listed on two interfaces"), "{:?}", said(&text));
+    assert!(
+        said(&text)[0].contains("listed on two interfaces"),
+        "{:?}",
+        said(&text)
+    );
 }
 
 #[test]
 fn unknown_settings_are_refused_with_what_was_probably_meant() {
-    refused(&web("", "priorty = 100"), &["at priorty", "did you mean priority?"]);
-    refused(&web("", "advert_int = 1"), &["did you mean advert_interval?"]);
-    refused(&web("", "colour = 1"), &["no setting \"colour\" in an instance", "settings in an instance: name"]);
-    refused(&format!("log = 1\n{WEB}"), &["at the top of the file", "instance, xdp_mode"]);
+    refused(
+        &web("", "priorty = 100"),
+        &["at priorty", "did you mean priority?"],
+    );
+    refused(
+        &web("", "advert_int = 1"),
+        &["did you mean advert_interval?"],
+    );
+    refused(
+        &web("", "colour = 1"),
+        &[
+            "no setting \"colour\" in an instance",
+            "settings in an instance: name",
+        ],
+    );
+    refused(
+        &format!("log = 1\n{WEB}"),
+        &["at the top of the file", "instance, xdp_mode"],
+    );
     let said = said("name = \"web\"\n");
-    assert!(said.iter().any(|said| said.contains("[[instance]]")), "{said:?}");
+    assert!(
+        said.iter().any(|said| said.contains("[[instance]]")),
+        "{said:?}"
+    );
     let text = "[instance]\nname = \"web\"\n";
     refused(text, &["expected [[instance]], with two brackets"]);
     refused("instance = 7", &["cannot be a number", "[[instance]]"]);
@@ -309,7 +458,13 @@ fn unknown_settings_are_refused_with_what_was_probably_meant() {
 
 #[test]
 fn a_file_without_an_instance_is_refused() {
-    for text in ["", "\n\n", "# nothing\n", "xdp_mode = \"auto\"\n", "instance = []"] {
+    for text in [
+        "",
+        "\n\n",
+        "# nothing\n",
+        "xdp_mode = \"auto\"\n",
+        "instance = []",
+    ] {
         refused(text, &["no instance", "[[instance]]"]);
     }
 }
@@ -362,7 +517,10 @@ fn what_is_no_toml_is_refused_with_its_place() {
         assert!(parse(text).is_err(), "{text}");
         let said = said(text);
         assert!(said.iter().any(|said| said.contains(marked)), "{said:?}");
-        assert!(said.iter().all(|said| said.contains("quoted")), "only about the syntax: {said:?}");
+        assert!(
+            said.iter().all(|said| said.contains("quoted")),
+            "only about the syntax: {said:?}"
+        );
     }
 }
 
@@ -371,7 +529,10 @@ fn files_are_read_or_the_reason_is_given() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("harrier.toml");
     let error = load(&file).unwrap_err();
-    assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
+    assert!(
+        error.to_string().contains(&*file.to_string_lossy()),
+        "{error}"
+    );
     assert!(matches!(load(dir.path()), Err(LoadError::Read { .. })));
 
     std::fs::write(&file, b"# fine\nname = \"\xff\"\n").unwrap();

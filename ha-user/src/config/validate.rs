@@ -3,7 +3,7 @@
 //! Everything that is wrong is collected; a value that is wrong is replaced by
 //! one that draws no further complaints.
 
-use std::{collections::HashMap, net::IpAddr, ops::Range, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use ha_common::types::{AddressFamily, Centiseconds, Priority, Version, Vrid};
 
@@ -14,6 +14,7 @@ use super::{
     located::{Field, Located},
     model::{ChecksumForm, Config, InstanceConfig, VirtualAddress},
     raw::{RawConfig, RawInstance},
+    unique,
 };
 
 /// Longest name of an instance, in octets.
@@ -30,27 +31,40 @@ pub(super) fn validate(
     raw: &RawConfig,
     reported: Vec<Diagnostic>,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut check = Check { diagnostics: reported };
+    let mut check = Check {
+        diagnostics: reported,
+    };
     if raw.instances.is_empty() && !raw.bad_instances {
         check.error(
             Diagnostic::error(0..0, "no instance", "expected at least one [[instance]]")
                 .help("an instance needs a name, an interface, a vrid and addresses"),
         );
     }
-    let instances: Vec<Option<InstanceConfig>> =
-        raw.instances.iter().map(|instance| check.instance(instance)).collect();
-    check.unique_names(raw);
-    check.unique_routers(raw);
-    check.unique_addresses(raw);
-
+    let instances: Vec<Option<InstanceConfig>> = raw
+        .instances
+        .iter()
+        .map(|instance| check.instance(instance))
+        .collect();
     let mut diagnostics = check.diagnostics;
+    unique::check(raw, &mut diagnostics);
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.severity));
-    let bad = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    let bad = diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error);
     let instances: Option<Vec<InstanceConfig>> = instances.into_iter().collect();
     match instances {
         Some(instances) if !bad => {
-            let xdp_mode = raw.xdp_mode.given().map_or_else(Default::default, |mode| mode.value);
-            Ok((Config { xdp_mode, instances }, diagnostics))
+            let xdp_mode = raw
+                .xdp_mode
+                .given()
+                .map_or_else(Default::default, |mode| mode.value);
+            Ok((
+                Config {
+                    xdp_mode,
+                    instances,
+                },
+                diagnostics,
+            ))
         }
         _ => Err(diagnostics),
     }
@@ -74,7 +88,10 @@ impl Check {
         let priority = self.priority(raw);
         let family = self.family(raw);
         if let (Some(Version::V2), Some(AddressFamily::Ipv6)) = (version, family) {
-            let span = raw.version.given().map_or(&raw.head, |version| &version.span);
+            let span = raw
+                .version
+                .given()
+                .map_or(&raw.head, |version| &version.span);
             self.error(
                 Diagnostic::error(
                     span.clone(),
@@ -124,10 +141,9 @@ impl Check {
         example: &str,
     ) -> Option<&'a Located<T>> {
         if field.is_absent() {
-            let which = raw
-                .name
-                .given()
-                .map_or("this instance".to_owned(), |name| format!("instance {:?}", name.value));
+            let which = raw.name.given().map_or("this instance".to_owned(), |name| {
+                format!("instance {:?}", name.value)
+            });
             self.error(Diagnostic::error(
                 raw.head.clone(),
                 format!("{which} has no {key}"),
@@ -162,7 +178,9 @@ impl Check {
         let value = &interface.value;
         let good = (1..=MAX_INTERFACE).contains(&value.len())
             && !matches!(value.as_str(), "." | "..")
-            && value.chars().all(|c| is_printable(c) && !c.is_whitespace() && !matches!(c, '/' | ':'));
+            && value
+                .chars()
+                .all(|c| is_printable(c) && !c.is_whitespace() && !matches!(c, '/' | ':'));
         if good {
             return Some(value.clone());
         }
@@ -187,7 +205,9 @@ impl Check {
                     format!("there is no VRID {}", vrid.value),
                     "expected 1 to 255",
                 )
-                .help("all routers that share the addresses use one VRID, others on the link another"),
+                .help(
+                    "all routers that share the addresses use one VRID, others on the link another",
+                ),
             );
         }
         valid
@@ -199,7 +219,9 @@ impl Check {
             Field::Bad => return None,
             Field::Given(version) => version,
         };
-        let valid = u8::try_from(version.value).ok().and_then(Version::from_number);
+        let valid = u8::try_from(version.value)
+            .ok()
+            .and_then(Version::from_number);
         if valid.is_none() {
             self.error(Diagnostic::error(
                 version.span.clone(),
@@ -230,11 +252,7 @@ impl Check {
         None
     }
 
-    fn advert_interval(
-        &mut self,
-        raw: &RawInstance,
-        version: Option<Version>,
-    ) -> Option<Duration> {
+    fn advert_interval(&mut self, raw: &RawInstance, version: Option<Version>) -> Option<Duration> {
         let interval = match &raw.advert_interval {
             Field::Absent => return Some(DEFAULT_ADVERT_INTERVAL),
             Field::Bad => return None,
@@ -259,7 +277,10 @@ impl Check {
         self.error(
             Diagnostic::error(
                 interval.span.clone(),
-                format!("an advertisement interval of {} is impossible", duration::format(span)),
+                format!(
+                    "an advertisement interval of {} is impossible",
+                    duration::format(span)
+                ),
                 expected,
             )
             .help(help),
@@ -297,7 +318,10 @@ impl Check {
                     || matches!(raw.addresses, Field::Bad)
                     || raw.bad_addresses;
                 if !known {
-                    let span = raw.addresses.given().map_or(&raw.head, |addresses| &addresses.span);
+                    let span = raw
+                        .addresses
+                        .given()
+                        .map_or(&raw.head, |addresses| &addresses.span);
                     self.error(
                         Diagnostic::error(
                             span.clone(),
@@ -321,7 +345,9 @@ impl Check {
         version: Option<Version>,
         family: Option<AddressFamily>,
     ) -> ChecksumForm {
-        let Some(checksum) = raw.checksum.given() else { return ChecksumForm::PseudoHeader };
+        let Some(checksum) = raw.checksum.given() else {
+            return ChecksumForm::PseudoHeader;
+        };
         let only_form = match (version, family) {
             (Some(Version::V2), _) => "version 2 always leaves the pseudo-header out",
             (_, Some(AddressFamily::Ipv6)) => "IPv6 always includes the pseudo-header",
@@ -392,9 +418,14 @@ impl Check {
             self.error(
                 Diagnostic::error(
                     addresses.span.clone(),
-                    format!("{} addresses do not fit one advertisement", addresses.value.len()),
+                    format!(
+                        "{} addresses do not fit one advertisement",
+                        addresses.value.len()
+                    ),
                     match family {
-                        AddressFamily::Ipv4 => format!("expected at most {limit}, the count has 8 bits"),
+                        AddressFamily::Ipv4 => {
+                            format!("expected at most {limit}, the count has 8 bits")
+                        }
                         AddressFamily::Ipv6 => {
                             format!("expected at most {limit}, which fill a packet of {MTU} octets")
                         }
@@ -405,94 +436,6 @@ impl Check {
         }
         valid
     }
-
-    fn unique_names(&mut self, raw: &RawConfig) {
-        let mut seen: HashMap<&str, &Range<usize>> = HashMap::new();
-        for name in raw.instances.iter().filter_map(|instance| instance.name.given()) {
-            match seen.get(name.value.as_str()) {
-                None => {
-                    seen.insert(&name.value, &name.span);
-                }
-                Some(first) => self.error(
-                    Diagnostic::error(
-                        name.span.clone(),
-                        format!("a second instance with the name {:?}", name.value),
-                        "expected a name that no other instance has",
-                    )
-                    .related((*first).clone(), "the first is here"),
-                ),
-            }
-        }
-    }
-
-    fn unique_routers(&mut self, raw: &RawConfig) {
-        let mut seen: HashMap<(&str, i64, AddressFamily), &Range<usize>> = HashMap::new();
-        for instance in &raw.instances {
-            let (Some(interface), Some(vrid), Some(family)) =
-                (instance.interface.given(), instance.vrid.given(), named_family(instance))
-            else {
-                continue;
-            };
-            match seen.get(&(interface.value.as_str(), vrid.value, family)) {
-                None => {
-                    seen.insert((&interface.value, vrid.value, family), &vrid.span);
-                }
-                Some(first) => self.error(
-                    Diagnostic::error(
-                        vrid.span.clone(),
-                        format!(
-                            "a second {family} instance with VRID {} on {}",
-                            vrid.value, interface.value
-                        ),
-                        "expected a VRID that is free on this interface",
-                    )
-                    .related((*first).clone(), "the first is here")
-                    .help("addresses that move together belong into one instance"),
-                ),
-            }
-        }
-    }
-
-    /// One address twice on one interface is an error; on two interfaces it is
-    /// an oddity, unless it is link-local.
-    fn unique_addresses(&mut self, raw: &RawConfig) {
-        let mut seen: HashMap<IpAddr, (Option<&str>, &Range<usize>)> = HashMap::new();
-        for instance in &raw.instances {
-            let interface = instance.interface.given().map(|interface| interface.value.as_str());
-            for address in instance.addresses.given().into_iter().flat_map(|list| &list.value) {
-                let ip = address.value.address;
-                let Some((elsewhere, first)) = seen.get(&ip) else {
-                    seen.insert(ip, (interface, &address.span));
-                    continue;
-                };
-                let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-                let diagnostic = if *elsewhere == interface {
-                    Diagnostic::error(
-                        address.span.clone(),
-                        format!("{ip} is listed twice"),
-                        "expected each address once per interface",
-                    )
-                } else if link_local {
-                    continue;
-                } else {
-                    Diagnostic::warning(
-                        address.span.clone(),
-                        format!("{ip} is listed on two interfaces"),
-                        "which of them serves it is left to chance",
-                    )
-                };
-                self.error(diagnostic.related((*first).clone(), "the first is here"));
-            }
-        }
-    }
-}
-
-/// The family as [`Check::family`] finds it, without its complaints.
-fn named_family(raw: &RawInstance) -> Option<AddressFamily> {
-    raw.family.given().map(|family| family.value).or_else(|| {
-        let addresses = raw.addresses.given()?;
-        addresses.value.first().map(|address| AddressFamily::of(address.value.address))
-    })
 }
 
 /// Neither a control character nor one of those that steer the direction of

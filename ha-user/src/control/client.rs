@@ -159,17 +159,25 @@ pub fn ask(socket: &Path, request: Request, limit: Duration) -> Result<Reply, Cl
             io::ErrorKind::InvalidInput => ClientError::TooLong { socket },
             io::ErrorKind::ConnectionRefused => ClientError::Stale { socket },
             io::ErrorKind::PermissionDenied => ClientError::Denied { socket },
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                ClientError::Silent { socket, after: limit }
-            }
-            io::ErrorKind::InvalidData => {
-                ClientError::Unintelligible { socket, reason: error.to_string() }
-            }
-            _ => ClientError::Io { socket, source: error },
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Silent {
+                socket,
+                after: limit,
+            },
+            io::ErrorKind::InvalidData => ClientError::Unintelligible {
+                socket,
+                reason: error.to_string(),
+            },
+            _ => ClientError::Io {
+                socket,
+                source: error,
+            },
         }
     })?;
     match serde_json::from_slice(&line) {
-        Ok(Reply::Error(reason)) => Err(ClientError::Refused { socket: socket.to_owned(), reason }),
+        Ok(Reply::Error(reason)) => Err(ClientError::Refused {
+            socket: socket.to_owned(),
+            reason,
+        }),
         Ok(reply) => Ok(reply),
         Err(error) => Err(ClientError::Unintelligible {
             socket: socket.to_owned(),
@@ -239,7 +247,10 @@ mod tests {
     use crate::control::{protocol::MAX_REQUEST, server};
 
     fn sample() -> Counters {
-        Counters(BTreeMap::from([("accepted".to_owned(), 7), ("bad_ttl".to_owned(), 0)]))
+        Counters(BTreeMap::from([
+            ("accepted".to_owned(), 7),
+            ("bad_ttl".to_owned(), 0),
+        ]))
     }
 
     /// Runs `during` beside a server on a thread of its own.
@@ -250,7 +261,10 @@ mod tests {
         let (ready, bound) = std::sync::mpsc::channel();
         let path = socket.clone();
         let server = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let listener = server::bind(&path).unwrap();
                 ready.send(()).unwrap();
@@ -312,16 +326,35 @@ mod tests {
         with_server(|socket| {
             let counts = "{\"counters\":{\"accepted\":7,\"bad_ttl\":0}}\n";
             assert_eq!(
-                raw(socket, b"{\"request\":\"counters\"}\n{\"request\":\"counters\"}\n"),
+                raw(
+                    socket,
+                    b"{\"request\":\"counters\"}\n{\"request\":\"counters\"}\n"
+                ),
                 counts.repeat(2)
             );
-            for nonsense in ["\n", "status\n", "{\"request\":\"reboot\"}\n", "[]\n", "\u{0}\n"] {
+            for nonsense in [
+                "\n",
+                "status\n",
+                "{\"request\":\"reboot\"}\n",
+                "[]\n",
+                "\u{0}\n",
+            ] {
                 let reply = raw(socket, nonsense.as_bytes());
-                assert!(reply.starts_with("{\"error\":\"not a request"), "{nonsense:?}: {reply}");
+                assert!(
+                    reply.starts_with("{\"error\":\"not a request"),
+                    "{nonsense:?}: {reply}"
+                );
             }
-            assert_eq!(raw(socket, b"{\"request\":\"counters\"}"), "", "an unfinished line");
+            assert_eq!(
+                raw(socket, b"{\"request\":\"counters\"}"),
+                "",
+                "an unfinished line"
+            );
             let long = raw(socket, &b" ".repeat(MAX_REQUEST));
-            assert!(long.starts_with("{\"error\":\"a request has at most"), "{long}");
+            assert!(
+                long.starts_with("{\"error\":\"a request has at most"),
+                "{long}"
+            );
         });
     }
 
@@ -343,8 +376,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_none_is_an_error() {
-        for (answer, expected) in [("", "hung up"), ("{}\n", "expected"), ("{\"peers\":[]}\n", "not asked")]
-        {
+        for (answer, expected) in [
+            ("", "hung up"),
+            ("{}\n", "expected"),
+            ("{\"peers\":[]}\n", "not asked"),
+        ] {
             let dir = tempfile::tempdir().unwrap();
             let socket = dir.path().join("control.sock");
             let listener = UnixListener::bind(&socket).unwrap();
@@ -356,7 +392,10 @@ mod tests {
                 String::from_utf8_lossy(&request[..count]).into_owned()
             });
             let error = status(&socket).unwrap_err();
-            assert!(matches!(error, ClientError::Unintelligible { .. }), "{error:?}");
+            assert!(
+                matches!(error, ClientError::Unintelligible { .. }),
+                "{error:?}"
+            );
             assert!(error.to_string().contains(expected), "{answer:?}: {error}");
             assert_eq!(server.join().unwrap(), "{\"request\":\"status\"}\n");
         }

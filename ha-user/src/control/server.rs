@@ -4,7 +4,10 @@
 //! it and writing the reply have a time limit, and so many clients are served at
 //! once. None of this can hold up the driver, which lives on its own thread.
 
-use std::{future::Future, io, os::unix::fs::PermissionsExt as _, path::Path, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future, io, os::unix::fs::PermissionsExt as _, path::Path, pin::pin, sync::Arc,
+    time::Duration,
+};
 
 use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -50,11 +53,8 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 /// Answers requests with what `handler` makes of them until `cancelled` turns
 /// true or its sender is gone; an `Err` of the handler goes to the client as
 /// [`Reply::Error`]. Open connections end with it.
-pub async fn serve<H, F>(
-    listener: UnixListener,
-    mut cancelled: watch::Receiver<bool>,
-    handler: H,
-) where
+pub async fn serve<H, F>(listener: UnixListener, mut cancelled: watch::Receiver<bool>, handler: H)
+where
     H: Fn(Request) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Reply, String>> + Send + 'static,
 {
@@ -108,9 +108,10 @@ where
         let line = timeout(PATIENCE, read_line(&mut read)).await??;
         let (reply, last) = match line {
             Line::End => return Ok(()),
-            Line::TooLong => {
-                (Reply::Error(format!("a request has at most {MAX_REQUEST} octets")), true)
-            }
+            Line::TooLong => (
+                Reply::Error(format!("a request has at most {MAX_REQUEST} octets")),
+                true,
+            ),
             Line::Whole(line) => match serde_json::from_slice(&line) {
                 Ok(request) => (answer(handler, request).await, false),
                 Err(error) => (Reply::Error(format!("not a request: {error}")), false),
@@ -133,7 +134,10 @@ where
     match timeout(PATIENCE, handler(request)).await {
         Ok(result) => result.unwrap_or_else(Reply::Error),
         // Else a driver that hangs would use up all places for clients.
-        Err(_) => Reply::Error(format!("no answer from the driver within {} s", PATIENCE.as_secs())),
+        Err(_) => Reply::Error(format!(
+            "no answer from the driver within {} s",
+            PATIENCE.as_secs()
+        )),
     }
 }
 
@@ -145,7 +149,9 @@ enum Line {
 
 async fn read_line(read: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Line> {
     let mut line = Vec::new();
-    read.take(MAX_REQUEST as u64).read_until(b'\n', &mut line).await?;
+    read.take(MAX_REQUEST as u64)
+        .read_until(b'\n', &mut line)
+        .await?;
     Ok(match line.last() {
         None => Line::End,
         Some(b'\n') => Line::Whole(line),

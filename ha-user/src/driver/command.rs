@@ -53,8 +53,14 @@ pub fn channel() -> io::Result<(Handle, Receiver)> {
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let (sender, receiver) = mpsc::sync_channel(CAPACITY);
     Ok((
-        Handle { commands: sender, wake: Arc::clone(&wake) },
-        Receiver { commands: receiver, wake },
+        Handle {
+            commands: sender,
+            wake: Arc::clone(&wake),
+        },
+        Receiver {
+            commands: receiver,
+            wake,
+        },
     ))
 }
 

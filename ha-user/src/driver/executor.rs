@@ -91,8 +91,11 @@ impl Executor {
         router: bool,
         tools: Tools,
     ) -> Self {
-        let advertised: Vec<RouterAddress> =
-            config.addresses.iter().map(|address| address.address.into()).collect();
+        let advertised: Vec<RouterAddress> = config
+            .addresses
+            .iter()
+            .map(|address| address.address.into())
+            .collect();
         let announcements = config
             .addresses
             .iter()
@@ -248,8 +251,11 @@ impl Executor {
     /// # Errors
     /// If the map cannot be written.
     pub fn watch(&self) -> Result<(), crate::kernel::MapError> {
-        let vip =
-            abi::Vip { vrid: self.key.vrid, family: self.key.family, reserved: [0; 2] };
+        let vip = abi::Vip {
+            vrid: self.key.vrid,
+            family: self.key.family,
+            reserved: [0; 2],
+        };
         for key in self.vip_keys() {
             self.vips.watch(&key, &vip)?;
         }
@@ -267,12 +273,15 @@ impl Executor {
 
     fn vip_keys(&self) -> impl Iterator<Item = abi::VipKey> {
         let ifindex = self.interface.index;
-        self.config.addresses.iter().map(move |VirtualAddress { address, .. }| abi::VipKey {
-            ifindex,
-            family: if address.is_ipv4() { 4 } else { 6 },
-            reserved: [0; 3],
-            address: RouterAddress::from(*address).0,
-        })
+        self.config
+            .addresses
+            .iter()
+            .map(move |VirtualAddress { address, .. }| abi::VipKey {
+                ifindex,
+                family: if address.is_ipv4() { 4 } else { 6 },
+                reserved: [0; 3],
+                address: RouterAddress::from(*address).0,
+            })
     }
 
     pub(super) fn tell_transition(&self, from: StateKind, to: StateKind, reason: Reason) {
@@ -311,7 +320,12 @@ impl Executor {
     }
 
     /// A stranger claims one of our addresses while we are Active.
-    pub(super) fn tell_claim(&mut self, address: RouterAddress, mac: MacAddress, event: &abi::Event) {
+    pub(super) fn tell_claim(
+        &mut self,
+        address: RouterAddress,
+        mac: MacAddress,
+        event: &abi::Event,
+    ) {
         if due(&mut self.told_claim) {
             let address = address.to_ip(super::family(event.family));
             tracing::warn!(

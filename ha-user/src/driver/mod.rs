@@ -58,9 +58,6 @@ pub enum DriverError {
     /// Waiting for the next event failed.
     #[error("waiting for the next event: {0}")]
     Wait(#[source] std::io::Error),
-    /// The kernel's record of the Active router cannot be read.
-    #[error("reading the kernel's map `actives`: {0}")]
-    Actives(#[source] crate::kernel::MapError),
 }
 
 impl Driver {
@@ -133,33 +130,39 @@ impl Driver {
                 self.engine.handle_fault(now, id);
             }
         }
-        self.act(now)?;
+        self.act(now);
         while !self.stopping {
-            self.waiter.arm(self.engine.poll_timeout()).map_err(DriverError::Wait)?;
+            self.waiter
+                .arm(self.engine.poll_timeout())
+                .map_err(DriverError::Wait)?;
             self.waiter.wait().map_err(DriverError::Wait)?;
-            self.take_events()?;
-            self.take_commands()?;
-            self.take_deadlines()?;
+            self.take_events();
+            self.take_commands();
+            self.take_deadlines();
         }
         Ok(())
     }
 
-    fn take_events(&mut self) -> Result<(), DriverError> {
+    fn take_events(&mut self) {
         for _ in 0..EVENTS_PER_TURN {
-            let Some(event) = self.events.next() else { return Ok(()) };
+            let Some(event) = self.events.next() else {
+                return;
+            };
             let now = sys::now();
             self.handle_event(now, &event);
-            self.act(now)?;
+            self.act(now);
         }
         // There may be more, and the ring only wakes us for what comes after this.
         self.waiter.again();
-        Ok(())
     }
 
     fn handle_event(&mut self, now: Timestamp, event: &abi::Event) {
         let id = InstanceId(event.index);
         let Some(executor) = self.executors.get_mut(event.index as usize) else {
-            tracing::error!(index = event.index, "the kernel names an instance that does not exist");
+            tracing::error!(
+                index = event.index,
+                "the kernel names an instance that does not exist"
+            );
             return;
         };
         let source = RouterAddress(event.address);
@@ -191,23 +194,25 @@ impl Driver {
         }
     }
 
-    fn take_commands(&mut self) -> Result<(), DriverError> {
+    fn take_commands(&mut self) {
         while let Some(command) = self.commands.next() {
             match command {
                 Command::Snapshot(reply) => {
-                    let snapshots: Vec<Snapshot> =
-                        self.engine.ids().map(|id| self.engine.snapshot(id)).collect();
+                    let snapshots: Vec<Snapshot> = self
+                        .engine
+                        .ids()
+                        .map(|id| self.engine.snapshot(id))
+                        .collect();
                     // Whoever asked may have gone away.
                     let _ = reply.send(snapshots);
                 }
-                Command::Link(change) => self.take_link_change(change)?,
+                Command::Link(change) => self.take_link_change(change),
                 Command::Shutdown => self.stopping = true,
             }
         }
-        Ok(())
     }
 
-    fn take_link_change(&mut self, change: LinkChange) -> Result<(), DriverError> {
+    fn take_link_change(&mut self, change: LinkChange) {
         let now = sys::now();
         for id in self.engine.ids() {
             let executor = self.executor(id);
@@ -221,41 +226,43 @@ impl Driver {
                 self.engine.handle_fault(now, id);
             }
         }
-        self.act(now)
+        self.act(now);
     }
 
-    fn take_deadlines(&mut self) -> Result<(), DriverError> {
+    fn take_deadlines(&mut self) {
         loop {
             let now = sys::now();
-            let Some(id) = self.engine.poll_due(now) else { return Ok(()) };
+            let Some(id) = self.engine.poll_due(now) else {
+                return;
+            };
             if self.engine.state(id) == StateKind::Backup
-                && let Some(advert) = self.unseen(id)?
+                && let Some(advert) = self.unseen(id)
             {
                 self.engine.handle_advert(now, id, &advert);
             }
             self.engine.handle_timeout(now, id);
-            self.act(now)?;
+            self.act(now);
         }
     }
 
     /// The kernel's record for `id`, if it is newer than at the last look.
-    fn unseen(&mut self, id: InstanceId) -> Result<Option<Advert>, DriverError> {
-        let record = self.actives.read(id.0).map_err(DriverError::Actives)?;
+    fn unseen(&mut self, id: InstanceId) -> Option<Advert> {
+        let record = self.actives.read(id.0);
         let executor = self.executor(id);
         if record.last_seen_ns == executor.looked_at_ns {
-            return Ok(None);
+            return None;
         }
         executor.looked_at_ns = record.last_seen_ns;
-        Ok(Some(Advert {
+        Some(Advert {
             at: Timestamp::from_nanos(record.last_seen_ns),
             source: RouterAddress(record.address),
             priority: Priority(record.priority),
             interval: Centiseconds(record.interval_cs).to_duration(),
-        }))
+        })
     }
 
     /// Carries out what the engine asks for, and what follows from that.
-    fn act(&mut self, now: Timestamp) -> Result<(), DriverError> {
+    fn act(&mut self, now: Timestamp) {
         while let Some((id, action)) = self.engine.poll_action() {
             let place = id.0 as usize;
             let executor = &mut self.executors[place];
@@ -277,11 +284,15 @@ impl Driver {
                     if to == StateKind::Active && published {
                         // Until now the kernel compared by the rules of Backup: what
                         // arrived since the decision is compared again by ours.
-                        if let Some(advert) = self.unseen(id)? {
+                        if let Some(advert) = self.unseen(id) {
                             self.engine.handle_advert(now, id, &advert);
                         }
                     }
-                    if published || to == StateKind::Fault { installed } else { Err(ExecutorError::Publish) }
+                    if published || to == StateKind::Fault {
+                        installed
+                    } else {
+                        Err(ExecutorError::Publish)
+                    }
                 }
             };
             if let Err(error) = result {
@@ -294,7 +305,6 @@ impl Driver {
                 }
             }
         }
-        Ok(())
     }
 
     fn shut_down(&mut self) {
@@ -303,9 +313,7 @@ impl Driver {
         for id in self.engine.ids() {
             self.engine.handle_shutdown(now, id);
         }
-        if let Err(error) = self.act(now) {
-            tracing::error!(%error, "while stopping");
-        }
+        self.act(now);
         for executor in &mut self.executors {
             executor.withdraw();
         }

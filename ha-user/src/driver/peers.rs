@@ -24,7 +24,10 @@ impl PeerTable {
     /// A table over an empty map.
     #[must_use]
     pub fn new(map: Peers) -> Self {
-        Self { map, known: HashMap::new() }
+        Self {
+            map,
+            known: HashMap::new(),
+        }
     }
 
     /// Gives the source of an advertisement a row, if it has none and there is
@@ -69,10 +72,18 @@ fn make_room(known: &mut Vec<abi::PeerKey>, map: &Peers) -> bool {
         .iter()
         .enumerate()
         .map(|(place, key)| {
-            (map.read(key).ok().flatten().map_or(0, |peer| peer.last_seen_ns), place)
+            (
+                map.read(key)
+                    .ok()
+                    .flatten()
+                    .map_or(0, |peer| peer.last_seen_ns),
+                place,
+            )
         })
         .min();
-    let Some((last_seen_ns, place)) = silent else { return false };
+    let Some((last_seen_ns, place)) = silent else {
+        return false;
+    };
     if sys::now().since(Timestamp::from_nanos(last_seen_ns)) < STALE_AFTER {
         return false;
     }

@@ -43,7 +43,12 @@ impl Waiter {
         for source in sources.iter().copied().chain([timer.as_fd()]) {
             epoll::add(&epoll, source, epoll::EventData::new_u64(0), flags)?;
         }
-        Ok(Self { epoll, timer, armed: None, again: false })
+        Ok(Self {
+            epoll,
+            timer,
+            armed: None,
+            again: false,
+        })
     }
 
     /// The next [`wait`](Self::wait) ends at `deadline` at the latest.
@@ -60,7 +65,13 @@ impl Waiter {
             tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
             tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
         };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        let once = Itimerspec {
+            it_interval: Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: value,
+        };
         timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
         self.armed = deadline;
         Ok(())

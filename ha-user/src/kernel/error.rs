@@ -40,7 +40,9 @@ pub enum LoadError {
         needed: &'static str,
     },
     /// The kernel was built without BPF.
-    #[error("this kernel has no bpf(): use one that is built with CONFIG_BPF_SYSCALL and CONFIG_NET")]
+    #[error(
+        "this kernel has no bpf(): use one that is built with CONFIG_BPF_SYSCALL and CONFIG_NET"
+    )]
     NoBpf,
     /// The object file cannot be read.
     #[error(
@@ -161,9 +163,9 @@ pub(super) fn errno(error: &(dyn Error + 'static)) -> Option<i32> {
         if let Some(error) = error.downcast_ref::<aya::programs::ProgramError>() {
             match error {
                 aya::programs::ProgramError::IOError(error) => return error.raw_os_error(),
-                aya::programs::ProgramError::XdpError(
-                    aya::programs::XdpError::NetlinkError(error),
-                ) => return error.raw_os_error(),
+                aya::programs::ProgramError::XdpError(aya::programs::XdpError::NetlinkError(
+                    error,
+                )) => return error.raw_os_error(),
                 _ => {}
             }
         }
@@ -193,7 +195,10 @@ mod tests {
         };
         let text = chain(&error);
         assert_eq!(text.matches("Operation not permitted").count(), 1, "{text}");
-        assert!(text.starts_with("cannot write the kernel map `instances`: "), "{text}");
+        assert!(
+            text.starts_with("cannot write the kernel map `instances`: "),
+            "{text}"
+        );
     }
 
     #[test]
@@ -204,8 +209,14 @@ mod tests {
             io_error: busy(),
         });
         assert_eq!(errno(&syscall), Some(libc::EBUSY));
-        assert_eq!(errno(&aya::programs::ProgramError::IOError(busy())), Some(libc::EBUSY));
-        assert_eq!(errno(&aya::maps::MapError::IoError(busy())), Some(libc::EBUSY));
+        assert_eq!(
+            errno(&aya::programs::ProgramError::IOError(busy())),
+            Some(libc::EBUSY)
+        );
+        assert_eq!(
+            errno(&aya::maps::MapError::IoError(busy())),
+            Some(libc::EBUSY)
+        );
         let map = aya::EbpfError::MapError(aya::maps::MapError::CreateError {
             name: "events".to_owned(),
             io_error: busy(),

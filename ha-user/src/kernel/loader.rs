@@ -24,8 +24,7 @@ use super::{
 use crate::config::XdpMode;
 
 /// The program that `build.rs` found.
-static EMBEDDED: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/harrier.bpf.o"));
+static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/harrier.bpf.o"));
 
 /// Rows that the maps need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,7 +73,10 @@ impl Loader {
         if aya::features().btf().is_none() {
             return Err(too_old(("BTF, by which the maps can be read,", "4.18")));
         }
-        let missing = |reason: String| LoadError::NotHarrier { object: name.clone(), reason };
+        let missing = |reason: String| LoadError::NotHarrier {
+            object: name.clone(),
+            reason,
+        };
         for map in abi::map::ALL {
             if ebpf.map(map).is_none() {
                 return Err(missing(format!("it has no map `{map}`")));
@@ -99,15 +101,28 @@ impl Loader {
             let mode = self.attach(&mut ebpf, *ifindex, interface)?;
             modes.insert(*ifindex, mode);
         }
-        Ok((Program { modes, _pins: pins, ebpf }, maps))
+        Ok((
+            Program {
+                modes,
+                _pins: pins,
+                ebpf,
+            },
+            maps,
+        ))
     }
 
     fn object(&self) -> Result<(Cow<'static, [u8]>, String), LoadError> {
         match &self.object {
-            None => Ok((Cow::Borrowed(EMBEDDED), "the built-in kernel program".to_owned())),
+            None => Ok((
+                Cow::Borrowed(EMBEDDED),
+                "the built-in kernel program".to_owned(),
+            )),
             Some(path) => match fs::read(path) {
                 Ok(octets) => Ok((Cow::Owned(octets), path.display().to_string())),
-                Err(source) => Err(LoadError::Unreadable { path: path.clone(), source }),
+                Err(source) => Err(LoadError::Unreadable {
+                    path: path.clone(),
+                    source,
+                }),
             },
         }
     }
@@ -118,7 +133,10 @@ impl Loader {
         EbpfLoader::new()
             .map_max_entries(abi::map::INSTANCES, instances)
             .map_max_entries(abi::map::ACTIVES, instances)
-            .map_max_entries(abi::map::PEERS, instances.saturating_mul(abi::PEERS_PER_INSTANCE))
+            .map_max_entries(
+                abi::map::PEERS,
+                instances.saturating_mul(abi::PEERS_PER_INSTANCE),
+            )
             .map_max_entries(abi::map::VIPS, addresses)
             .map_max_entries(abi::map::CLAIMS, addresses)
             .load(object)
@@ -156,7 +174,10 @@ impl Loader {
             let reason = chain(&error);
             match attach_error(ifindex, interface, error) {
                 LoadError::Attach { .. } if self.xdp_mode == XdpMode::Driver => {
-                    return Err(LoadError::NoDriverMode { interface: interface.to_owned(), reason });
+                    return Err(LoadError::NoDriverMode {
+                        interface: interface.to_owned(),
+                        reason,
+                    });
                 }
                 LoadError::Attach { .. } => tracing::warn!(
                     interface,
@@ -208,7 +229,10 @@ impl Pins {
                 Ok(())
             }
             // EPERM too: it is how a directory that is not on a bpffs is refused.
-            Err(error) => Err(LoadError::Pin { path, source: Box::new(error) }),
+            Err(error) => Err(LoadError::Pin {
+                path,
+                source: Box::new(error),
+            }),
         }
     }
 }
@@ -237,7 +261,9 @@ fn rows(count: usize) -> u32 {
 /// What the program needs that is told by the version alone.
 fn check_kernel() -> Result<(), LoadError> {
     // A version that cannot be told is no reason to refuse.
-    let Ok(current) = KernelVersion::current() else { return Ok(()) };
+    let Ok(current) = KernelVersion::current() else {
+        return Ok(());
+    };
     if current < KernelVersion::new(5, 8, 0) {
         return Err(too_old(RING_BUFFER));
     }
@@ -250,8 +276,15 @@ fn check_kernel() -> Result<(), LoadError> {
 const RING_BUFFER: (&str, &str) = ("the BPF ring buffer", "5.8");
 
 fn too_old((feature, needed): (&'static str, &'static str)) -> LoadError {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    LoadError::KernelTooOld { release, feature, needed }
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    LoadError::KernelTooOld {
+        release,
+        feature,
+        needed,
+    }
 }
 
 /// Why an object was not loaded.
@@ -259,7 +292,9 @@ fn refused(object: &str, error: EbpfError) -> LoadError {
     let object = object.to_owned();
     match errno(&error) {
         Some(libc::EPERM) => {
-            return LoadError::NotPermitted { operation: format!("load {object}") };
+            return LoadError::NotPermitted {
+                operation: format!("load {object}"),
+            };
         }
         Some(libc::ENOSYS) => return LoadError::NoBpf,
         _ => {}
@@ -270,15 +305,20 @@ fn refused(object: &str, error: EbpfError) -> LoadError {
         | EbpfError::NoBTF
         | EbpfError::RelocationError(_)
         | EbpfError::BtfRelocationError(_)
-        | EbpfError::UnexpectedPinningType { .. } => {
-            LoadError::NotHarrier { object, reason: chain(&error) }
-        }
-        EbpfError::MapError(AyaMapError::CreateError { ref name, ref io_error })
-            if name == abi::map::EVENTS && io_error.raw_os_error() == Some(libc::EINVAL) =>
-        {
+        | EbpfError::UnexpectedPinningType { .. } => LoadError::NotHarrier {
+            object,
+            reason: chain(&error),
+        },
+        EbpfError::MapError(AyaMapError::CreateError {
+            ref name,
+            ref io_error,
+        }) if name == abi::map::EVENTS && io_error.raw_os_error() == Some(libc::EINVAL) => {
             too_old(RING_BUFFER)
         }
-        error => LoadError::Refused { object, source: Box::new(error) },
+        error => LoadError::Refused {
+            object,
+            source: Box::new(error),
+        },
     }
 }
 
@@ -291,6 +331,9 @@ fn attach_error(ifindex: u32, interface: &str, error: ProgramError) -> LoadError
         Some(libc::EPERM) => LoadError::NotPermitted {
             operation: format!("attach the kernel program to {interface}"),
         },
-        _ => LoadError::Attach { interface, source: Box::new(error) },
+        _ => LoadError::Attach {
+            interface,
+            source: Box::new(error),
+        },
     }
 }

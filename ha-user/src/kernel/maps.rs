@@ -3,17 +3,21 @@
 //! Each handle has a file descriptor of its own, so the driver's thread and the
 //! control side never wait for each other.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    io,
+    ptr::{self, NonNull},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use aya::{
     Ebpf,
-    maps::{self, Array, HashMap, Map, MapData, PerCpuArray},
+    maps::{self, HashMap, Map, MapData, PerCpuArray},
 };
-use bytemuck::{Pod, Zeroable as _};
+use bytemuck::Pod;
 use ha_common::abi::{
-    self, ActiveRouter, Claim, Counter, Counters, Instance, InstanceKey, Peer, PeerKey, Vip,
-    VipKey,
+    self, ActiveRouter, Claim, Counter, Counters, Instance, InstanceKey, Peer, PeerKey, Vip, VipKey,
 };
+use rustix::mm;
 
 use super::{AbiPod, EventRing, MapError};
 
@@ -44,7 +48,10 @@ impl Maps {
         let claims = take(ebpf, abi::map::CLAIMS)?;
         let claims_of_vips = again(&claims, abi::map::CLAIMS)?;
         Ok(Self {
-            instances: Instances(Table::new(take(ebpf, abi::map::INSTANCES)?, abi::map::INSTANCES)?),
+            instances: Instances(Table::new(
+                take(ebpf, abi::map::INSTANCES)?,
+                abi::map::INSTANCES,
+            )?),
             vips: Vips {
                 vips: Table::new(take(ebpf, abi::map::VIPS)?, abi::map::VIPS)?,
                 claims: Table::new(claims_of_vips, abi::map::CLAIMS)?,
@@ -61,7 +68,9 @@ impl Maps {
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, MapError> {
     ebpf.take_map(name).ok_or_else(|| {
-        failed("find", name)(maps::MapError::InvalidName { name: name.to_owned() })
+        failed("find", name)(maps::MapError::InvalidName {
+            name: name.to_owned(),
+        })
     })
 }
 
@@ -69,7 +78,9 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, MapError> {
 fn again(map: &Map, name: &'static str) -> Result<Map, MapError> {
     let failed = |source| failed("open", name)(source);
     let Map::HashMap(data) = map else {
-        return Err(failed(maps::MapError::InvalidName { name: name.to_owned() }));
+        return Err(failed(maps::MapError::InvalidName {
+            name: name.to_owned(),
+        }));
     };
     let fd = std::os::fd::AsFd::as_fd(data.fd())
         .try_clone_to_owned()
@@ -78,7 +89,11 @@ fn again(map: &Map, name: &'static str) -> Result<Map, MapError> {
 }
 
 fn failed(operation: &'static str, map: &'static str) -> impl FnOnce(maps::MapError) -> MapError {
-    move |source| MapError { operation, map, source }
+    move |source| MapError {
+        operation,
+        map,
+        source,
+    }
 }
 
 /// A hash map of ABI types.
@@ -91,7 +106,10 @@ struct Table<K, V> {
 impl<K: Pod, V: Pod> Table<K, V> {
     fn new(map: Map, name: &'static str) -> Result<Self, MapError> {
         let map = HashMap::try_from(map).map_err(failed("open", name))?;
-        Ok(Self { name, map: Mutex::new(map) })
+        Ok(Self {
+            name,
+            map: Mutex::new(map),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<MapData, AbiPod<K>, AbiPod<V>>> {
@@ -127,7 +145,8 @@ impl<K: Pod, V: Pod> Table<K, V> {
             .lock()
             .iter()
             .map(|row| {
-                row.map(|(key, value)| (key.0, value.0)).map_err(failed("read", self.name))
+                row.map(|(key, value)| (key.0, value.0))
+                    .map_err(failed("read", self.name))
             })
             .collect();
         rows.into_iter()
@@ -193,7 +212,6 @@ impl Claims {
     }
 
     /// Every claim.
-    #[must_use]
     pub fn iter(&self) -> impl Iterator<Item = Result<(VipKey, Claim), MapError>> + use<> {
         self.0.rows()
     }
@@ -231,37 +249,75 @@ impl Peers {
 
     /// Every row. One that comes or goes meanwhile may be missing, and if it
     /// goes the kernel may start over, so that others come twice.
-    #[must_use]
     pub fn iter(&self) -> impl Iterator<Item = Result<(PeerKey, Peer), MapError>> + use<> {
         self.0.rows()
     }
 }
 
 /// `actives`: by slot, the advertisement that holds back Active_Down.
-pub struct Actives(Array<MapData, AbiPod<ActiveRouter>>);
+///
+/// The map is in our memory (`BPF_F_MMAPABLE`, Linux 5.5): reading a record is
+/// no system call.
+pub struct Actives {
+    records: NonNull<ActiveRouter>,
+    slots: usize,
+    bytes: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone and is valid in every thread.
+unsafe impl Send for Actives {}
 
 impl Actives {
     fn new(map: Map) -> Result<Self, MapError> {
-        Array::try_from(map).map(Self).map_err(failed("open", abi::map::ACTIVES))
+        let failed = |source| failed("map into memory", abi::map::ACTIVES)(source);
+        let Map::Array(data) = map else {
+            return Err(failed(maps::MapError::InvalidName {
+                name: abi::map::ACTIVES.to_owned(),
+            }));
+        };
+        let info = data.info().map_err(failed)?;
+        let slots = info.max_entries() as usize;
+        // The kernel lays values out in steps of eight octets, and so does the type.
+        const { assert!(size_of::<ActiveRouter>().is_multiple_of(8)) };
+        let bytes =
+            (slots * size_of::<ActiveRouter>()).next_multiple_of(rustix::param::page_size());
+        let (protection, flags) = (mm::ProtFlags::READ, mm::MapFlags::SHARED);
+        // SAFETY: a new mapping at an address of the kernel's choice disturbs
+        // nothing. It holds the map itself, so the descriptor may go.
+        let start = unsafe { mm::mmap(ptr::null_mut(), bytes, protection, flags, data.fd(), 0) }
+            .map_err(|error| failed(io::Error::from(error).into()))?;
+        let records = NonNull::new(start.cast::<ActiveRouter>())
+            .ok_or_else(|| failed(io::Error::from(io::ErrorKind::OutOfMemory).into()))?;
+        Ok(Self {
+            records,
+            slots,
+            bytes,
+        })
     }
 
-    /// The record in slot `index` ([`Instance::index`]).
+    /// The record in slot `index` ([`Instance::index`]). The kernel may write it
+    /// meanwhile, see [`ActiveRouter`].
     ///
-    /// # Errors
+    /// # Panics
     /// If there is no such slot.
-    pub fn read(&self, index: u32) -> Result<ActiveRouter, MapError> {
-        let record = self.0.get(&index, 0).map_err(failed("read", abi::map::ACTIVES))?;
-        Ok(record.0)
+    #[must_use]
+    pub fn read(&self, index: u32) -> ActiveRouter {
+        let index = index as usize;
+        assert!(index < self.slots, "the map `actives` has no slot {index}");
+        // SAFETY: the mapping holds `slots` records, of which this is one.
+        let record = unsafe { self.records.add(index) };
+        // SAFETY: it stays mapped as long as `self`, is aligned to its page and to
+        // the record's size, and every bit pattern is a record.
+        unsafe { record.read_volatile() }
     }
+}
 
-    /// Empties slot `index`, so that the next advertisement is told as new.
-    ///
-    /// # Errors
-    /// If there is no such slot.
-    pub fn reset(&mut self, index: u32) -> Result<(), MapError> {
-        self.0
-            .set(index, AbiPod(ActiveRouter::zeroed()), 0)
-            .map_err(failed("write", abi::map::ACTIVES))
+impl Drop for Actives {
+    fn drop(&mut self) {
+        // SAFETY: nobody else knows of the mapping, and no reference into it is
+        // ever given out.
+        let unmapped = unsafe { mm::munmap(self.records.as_ptr().cast(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
 }
 
@@ -270,7 +326,9 @@ pub struct CounterMap(PerCpuArray<MapData, AbiPod<Counters>>);
 
 impl CounterMap {
     fn new(map: Map) -> Result<Self, MapError> {
-        PerCpuArray::try_from(map).map(Self).map_err(failed("open", abi::map::COUNTERS))
+        PerCpuArray::try_from(map)
+            .map(Self)
+            .map_err(failed("open", abi::map::COUNTERS))
     }
 
     /// The counts of all CPUs together.
@@ -278,7 +336,10 @@ impl CounterMap {
     /// # Errors
     /// If the kernel refuses.
     pub fn sum(&self) -> Result<Counters, MapError> {
-        let per_cpu = self.0.get(&0, 0).map_err(failed("read", abi::map::COUNTERS))?;
+        let per_cpu = self
+            .0
+            .get(&0, 0)
+            .map_err(failed("read", abi::map::COUNTERS))?;
         let mut sum = [0u64; Counter::ALL.len()];
         for AbiPod(counters) in per_cpu.iter() {
             let counts: &[u64; Counter::ALL.len()] = bytemuck::cast_ref(counters);

@@ -120,8 +120,11 @@ impl AddressTable {
     ) -> io::Result<()> {
         // An answer that is still out may be the one that makes an address ours.
         self.collect(failures)?;
-        let ours: Vec<_> =
-            addresses.iter().copied().filter(|address| self.has(ifindex, *address)).collect();
+        let ours: Vec<_> = addresses
+            .iter()
+            .copied()
+            .filter(|address| self.has(ifindex, *address))
+            .collect();
         self.request(Operation::Remove, ifindex, &ours, failures)
     }
 
@@ -194,7 +197,8 @@ impl AddressTable {
             for address in batch {
                 self.sequence = self.sequence.wrapping_add(1);
                 append(&mut bytes, operation, self.sequence, ifindex, *address);
-                self.pending.push_back((self.sequence, operation, ifindex, *address));
+                self.pending
+                    .push_back((self.sequence, operation, ifindex, *address));
             }
             if let Err(error) = self.socket.send(&bytes, 0) {
                 // None of this batch will be answered.
@@ -292,13 +296,17 @@ fn message(ifindex: u32, address: VirtualAddress) -> AddressMessage {
     if let IpAddr::V6(v6) = address.address {
         // The address moves from node to node: detection of duplicates would find
         // the old Active, and hold the address back for a second.
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        message
+            .attributes
+            .push(AddressAttribute::Flags(AddressFlags::Nodad));
         // Reachable, but not chosen as a source: it may leave at any time.
         if address.prefix_len == 128 || v6.is_unicast_link_local() {
             let mut lifetime = CacheInfo::default();
             lifetime.ifa_preferred = 0;
             lifetime.ifa_valid = u32::MAX;
-            message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+            message
+                .attributes
+                .push(AddressAttribute::CacheInfo(lifetime));
         }
     }
     message

@@ -43,7 +43,10 @@ impl AdvertSocket {
                 socket.join_multicast_v4_n(&IPV4_GROUP, &by_index)?;
                 socket.set_multicast_ttl_v4(HOPS)?;
                 socket.set_multicast_loop_v4(false)?;
-                Ok(Self { socket, group: SocketAddr::from((IPV4_GROUP, 0)).into() })
+                Ok(Self {
+                    socket,
+                    group: SocketAddr::from((IPV4_GROUP, 0)).into(),
+                })
             }
             IpAddr::V6(source) => {
                 let socket = Socket::new(Domain::IPV6, kind, protocol)?;
@@ -56,7 +59,10 @@ impl AdvertSocket {
                 socket.set_multicast_hops_v6(HOPS)?;
                 socket.set_multicast_loop_v6(false)?;
                 let group = SocketAddrV6::new(IPV6_GROUP, 0, 0, ifindex);
-                Ok(Self { socket, group: group.into() })
+                Ok(Self {
+                    socket,
+                    group: group.into(),
+                })
             }
         }
     }

@@ -28,9 +28,9 @@ impl Announcement {
     pub fn new(mac: MacAddress, address: IpAddr, router: bool) -> Self {
         match address {
             IpAddr::V4(address) => Self(Box::new(arp::gratuitous(mac, address))),
-            IpAddr::V6(address) => {
-                Self(Box::new(nd::unsolicited_advertisement(mac, address, router)))
-            }
+            IpAddr::V6(address) => Self(Box::new(nd::unsolicited_advertisement(
+                mac, address, router,
+            ))),
         }
     }
 }
@@ -41,7 +41,9 @@ impl Announcer {
     /// # Errors
     /// As [`sys::packet_socket`].
     pub fn open(ifindex: u32) -> io::Result<Self> {
-        Ok(Self { socket: sys::packet_socket(ifindex)? })
+        Ok(Self {
+            socket: sys::packet_socket(ifindex)?,
+        })
     }
 
     /// Sends every announcement once.
@@ -51,8 +53,7 @@ impl Announcer {
     pub fn send(&self, announcements: &[Announcement]) -> io::Result<()> {
         let mut result = Ok(());
         for Announcement(frame) in announcements {
-            let sent =
-                rustix::net::send(&self.socket, frame, rustix::net::SendFlags::DONTWAIT);
+            let sent = rustix::net::send(&self.socket, frame, rustix::net::SendFlags::DONTWAIT);
             if let Err(error) = sent
                 && result.is_ok()
             {

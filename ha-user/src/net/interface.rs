@@ -89,25 +89,32 @@ pub enum InterfaceError {
 ///
 /// # Errors
 /// [`InterfaceError`]; the interface may be down.
-pub async fn resolve(
-    handle: &rtnetlink::Handle,
-    name: &str,
-) -> Result<Interface, InterfaceError> {
-    let failed = |source| InterfaceError::Netlink { name: name.to_owned(), source };
+pub async fn resolve(handle: &rtnetlink::Handle, name: &str) -> Result<Interface, InterfaceError> {
+    let failed = |source| InterfaceError::Netlink {
+        name: name.to_owned(),
+        source,
+    };
     let mut links = handle.link().get().match_name(name).execute();
     let link = match links.try_next().await {
         Ok(Some(link)) => link,
-        Ok(None) => return Err(InterfaceError::Missing { name: name.to_owned() }),
+        Ok(None) => {
+            return Err(InterfaceError::Missing {
+                name: name.to_owned(),
+            });
+        }
         Err(rtnetlink::Error::NetlinkError(message))
             if message.raw_code().abs() == libc::ENODEV =>
         {
-            return Err(InterfaceError::Missing { name: name.to_owned() });
+            return Err(InterfaceError::Missing {
+                name: name.to_owned(),
+            });
         }
         Err(source) => return Err(failed(source)),
     };
     let index = link.header.index;
-    let mac = link_address(&link)
-        .ok_or_else(|| InterfaceError::NotEthernet { name: name.to_owned() })?;
+    let mac = link_address(&link).ok_or_else(|| InterfaceError::NotEthernet {
+        name: name.to_owned(),
+    })?;
     let addresses: Vec<AddressMessage> = handle
         .address()
         .get()
@@ -157,7 +164,10 @@ pub async fn resolve_settled(
         if settled {
             break interface;
         }
-        if tokio::time::timeout_at(deadline, changes.next()).await.is_err() {
+        if tokio::time::timeout_at(deadline, changes.next())
+            .await
+            .is_err()
+        {
             break interface;
         }
     };
@@ -212,16 +222,20 @@ impl Interface {
 /// Administratively up, and the kernel sees a carrier.
 #[must_use]
 pub fn is_up(link: &LinkMessage) -> bool {
-    link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp)
+    link.header
+        .flags
+        .contains(LinkFlags::Up | LinkFlags::LowerUp)
 }
 
 fn link_address(link: &LinkMessage) -> Option<MacAddress> {
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Address(octets) => {
-            <[u8; 6]>::try_from(octets.as_slice()).ok().map(MacAddress)
-        }
-        _ => None,
-    })
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(octets) => {
+                <[u8; 6]>::try_from(octets.as_slice()).ok().map(MacAddress)
+            }
+            _ => None,
+        })
 }
 
 fn interface_address(message: &AddressMessage) -> Option<InterfaceAddress> {
@@ -260,7 +274,13 @@ mod tests {
     use super::*;
 
     fn interface(addresses: Vec<InterfaceAddress>) -> Interface {
-        Interface { index: 2, name: "eth0".into(), mac: MacAddress::default(), up: true, addresses }
+        Interface {
+            index: 2,
+            name: "eth0".into(),
+            mac: MacAddress::default(),
+            up: true,
+            addresses,
+        }
     }
 
     fn address(text: &str) -> InterfaceAddress {
@@ -282,10 +302,16 @@ mod tests {
                 protocol: Some(super::super::address::ADDRESS_PROTOCOL),
                 ..address("10.0.0.101")
             },
-            InterfaceAddress { secondary: true, ..address("10.0.0.102") },
+            InterfaceAddress {
+                secondary: true,
+                ..address("10.0.0.102")
+            },
             address("10.0.0.2"),
             address("2001:db8::1"),
-            InterfaceAddress { tentative: true, ..address("fe80::1") },
+            InterfaceAddress {
+                tentative: true,
+                ..address("fe80::1")
+            },
         ]);
         assert_eq!(
             interface.primary(AddressFamily::Ipv4, &[virtual_address]),
@@ -296,7 +322,13 @@ mod tests {
             None,
             "a global address is no source, a tentative one not yet"
         );
-        let message = interface.require_primary(AddressFamily::Ipv6, &[]).unwrap_err().to_string();
-        assert!(message.contains("eth0") && message.contains("link-local"), "{message}");
+        let message = interface
+            .require_primary(AddressFamily::Ipv6, &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("eth0") && message.contains("link-local"),
+            "{message}"
+        );
     }
 }

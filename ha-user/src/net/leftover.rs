@@ -28,7 +28,10 @@ impl Entry {
     /// An entry for `address` on `interface`.
     #[must_use]
     pub fn new(interface: &str, address: VirtualAddress) -> Self {
-        Self { interface: interface.to_owned(), address: address.to_string() }
+        Self {
+            interface: interface.to_owned(),
+            address: address.to_string(),
+        }
     }
 }
 
@@ -59,9 +62,14 @@ impl Journal {
     /// What the file system says.
     pub fn write(path: &Path, entries: &BTreeSet<Entry>) -> io::Result<Self> {
         let next = path.with_extension("next");
-        fs::write(&next, serde_json::to_vec(entries).map_err(io::Error::other)?)?;
+        fs::write(
+            &next,
+            serde_json::to_vec(entries).map_err(io::Error::other)?,
+        )?;
         fs::rename(&next, path)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+        })
     }
 
     /// All addresses are off: there is nothing for a successor to clean.
@@ -87,7 +95,10 @@ pub fn is_leftover(
 ) -> bool {
     let entry = Entry::new(
         interface,
-        VirtualAddress { address: found.address, prefix_len: found.prefix_len },
+        VirtualAddress {
+            address: found.address,
+            prefix_len: found.prefix_len,
+        },
     );
     if tagged {
         found.protocol == Some(ADDRESS_PROTOCOL)
@@ -111,7 +122,10 @@ pub fn clean(
     let mut removed = 0;
     for found in &interface.addresses {
         if is_leftover(&interface.name, found, journal, configured, tagged) {
-            let address = VirtualAddress { address: found.address, prefix_len: found.prefix_len };
+            let address = VirtualAddress {
+                address: found.address,
+                prefix_len: found.prefix_len,
+            };
             table.remove_leftover(interface.index, address)?;
             tracing::info!(
                 interface = interface.name,
@@ -131,8 +145,9 @@ fn kernel_tags_addresses() -> bool {
 }
 
 fn version_at_least(release: &str, least: (u32, u32)) -> bool {
-    let mut numbers =
-        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= least
 }
 
@@ -166,10 +181,22 @@ mod tests {
         let marked = found(Some(ADDRESS_PROTOCOL));
         assert!(is_leftover("eth0", &marked, &ours, &none, true));
         assert!(is_leftover("eth0", &marked, &none, &ours, true));
-        assert!(!is_leftover("eth0", &marked, &none, &none, true), "another daemon's");
-        assert!(!is_leftover("eth1", &marked, &ours, &ours, true), "another interface");
-        assert!(!is_leftover("eth0", &found(None), &ours, &ours, true), "somebody else's");
-        assert!(!is_leftover("eth0", &found(Some(3)), &ours, &ours, true), "the kernel's");
+        assert!(
+            !is_leftover("eth0", &marked, &none, &none, true),
+            "another daemon's"
+        );
+        assert!(
+            !is_leftover("eth1", &marked, &ours, &ours, true),
+            "another interface"
+        );
+        assert!(
+            !is_leftover("eth0", &found(None), &ours, &ours, true),
+            "somebody else's"
+        );
+        assert!(
+            !is_leftover("eth0", &found(Some(3)), &ours, &ours, true),
+            "the kernel's"
+        );
     }
 
     #[test]

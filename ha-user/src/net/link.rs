@@ -27,12 +27,14 @@ pub async fn watch(mut changed: impl FnMut(LinkChange) -> bool) -> std::io::Resu
     let connection = tokio::spawn(connection);
     while let Some((message, _)) = changes.next().await {
         let change = match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                LinkChange { index: link.header.index, up: is_up(&link) }
-            }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
-                LinkChange { index: link.header.index, up: false }
-            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => LinkChange {
+                index: link.header.index,
+                up: is_up(&link),
+            },
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => LinkChange {
+                index: link.header.index,
+                up: false,
+            },
             _ => continue,
         };
         if !changed(change) {
@@ -40,5 +42,7 @@ pub async fn watch(mut changed: impl FnMut(LinkChange) -> bool) -> std::io::Resu
             return Ok(());
         }
     }
-    Err(std::io::Error::other("the kernel closed the link event socket"))
+    Err(std::io::Error::other(
+        "the kernel closed the link event socket",
+    ))
 }

@@ -11,7 +11,7 @@ pub(crate) struct Dump {
     pub(crate) text: String,
 }
 
-/// What `bpftool map dump pinned PIN` prints, arrays folded onto one line.
+/// What `bpftool map dump pinned PIN` prints, each array on one line.
 pub(crate) fn dump(pin: &Path) -> Result<Dump> {
     let pin = pin.to_string_lossy();
     let text = command::run("bpftool", &["map", "dump", "pinned", &pin])?;
@@ -21,22 +21,20 @@ pub(crate) fn dump(pin: &Path) -> Result<Dump> {
     })
 }
 
-/// Joins the lines of every array of numbers.
+/// bpftool breaks the line before the bracket that ends an array of numbers:
+/// joins it again.
 fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
-    let mut in_numbers = false;
     for line in text.lines() {
-        let item = line.trim().trim_end_matches(',').trim_end_matches(']');
-        let number = !item.is_empty() && item.bytes().all(|octet| octet.is_ascii_digit());
-        if in_numbers && (number || line.trim().starts_with(']')) {
-            folded.push_str(line.trim());
+        let closes = line.trim_start().starts_with(']');
+        if closes && folded.ends_with(|last: char| last.is_ascii_digit()) {
+            folded.push_str(line.trim_start());
         } else {
             if !folded.is_empty() {
                 folded.push('\n');
             }
             folded.push_str(line);
         }
-        in_numbers = line.trim_end().ends_with('[') || (in_numbers && number);
     }
     folded
 }
@@ -47,10 +45,7 @@ mod tests {
 
     #[test]
     fn arrays_of_numbers_are_folded_and_nothing_else() {
-        let shown = "[{\n  \"a\": [1,\n    2,\n    3\n  ],\n  \"b\": [\n    1,\n    2\n  ],\n  \"c\": 4\n}]";
-        assert_eq!(
-            fold(shown),
-            "[{\n  \"a\": [1,\n    2,\n    3\n  ],\n  \"b\": [1,2],\n  \"c\": 4\n}]"
-        );
+        let shown = "[{\n  \"a\": [1,2,3\n  ],\n  \"b\": 4\n  }\n]";
+        assert_eq!(fold(shown), "[{\n  \"a\": [1,2,3],\n  \"b\": 4\n  }\n]");
     }
 }

@@ -1,0 +1,120 @@
+//! What is looked up, cleaned and opened before anything is put on the host.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    io,
+    net::IpAddr,
+    sync::Arc,
+};
+
+use ha_common::types::AddressFamily;
+
+use super::{DaemonError, system};
+use crate::{
+    config::Config,
+    net::{
+        address::AddressTable,
+        advert::AdvertSocket,
+        announce::Announcer,
+        interface::{self, Interface},
+        leftover::{self, Journal},
+    },
+    runtime_dir::RuntimeDir,
+};
+
+/// Every interface that an instance names, once.
+pub(super) async fn interfaces(
+    config: &Config,
+) -> Result<BTreeMap<String, Interface>, DaemonError> {
+    let mut found = BTreeMap::new();
+    for instance in &config.instances {
+        if found.contains_key(&instance.interface) {
+            continue;
+        }
+        let families: Vec<AddressFamily> = config
+            .instances
+            .iter()
+            .filter(|other| other.interface == instance.interface)
+            .map(|other| other.family)
+            .collect();
+        let virtual_addresses = virtual_addresses(config);
+        let interface =
+            interface::resolve_settled(&instance.interface, &families, &virtual_addresses).await?;
+        found.insert(instance.interface.clone(), interface);
+    }
+    Ok(found)
+}
+
+fn virtual_addresses(config: &Config) -> Vec<IpAddr> {
+    config
+        .instances
+        .iter()
+        .flat_map(|instance| &instance.addresses)
+        .map(|address| address.address)
+        .collect()
+}
+
+pub(super) fn clean_up_after_predecessor(
+    config: &Config,
+    interfaces: &BTreeMap<String, Interface>,
+    runtime_dir: &RuntimeDir,
+    addresses: &mut AddressTable,
+) -> io::Result<Journal> {
+    let path = runtime_dir.journal();
+    let before = Journal::predecessor(&path)?;
+    let configured: BTreeSet<leftover::Entry> = config
+        .instances
+        .iter()
+        .flat_map(|instance| {
+            instance
+                .addresses
+                .iter()
+                .map(|address| leftover::Entry::new(&instance.interface, *address))
+        })
+        .collect();
+    for interface in interfaces.values() {
+        leftover::clean(interface, &before, &configured, addresses)?;
+    }
+    Journal::write(&path, &configured)
+}
+
+pub(super) type Sockets = (IpAddr, Arc<AdvertSocket>, Arc<Announcer>);
+
+/// For each instance its source address and sockets, shared where interface and
+/// family are the same.
+pub(super) fn open_sockets(
+    config: &Config,
+    interfaces: &BTreeMap<String, Interface>,
+) -> Result<Vec<Sockets>, DaemonError> {
+    let virtual_addresses = virtual_addresses(config);
+    let mut adverts: BTreeMap<(u32, AddressFamily), (IpAddr, Arc<AdvertSocket>)> = BTreeMap::new();
+    let mut announcers: BTreeMap<u32, Arc<Announcer>> = BTreeMap::new();
+    let mut sockets = Vec::with_capacity(config.instances.len());
+    for instance in &config.instances {
+        let interface = &interfaces[&instance.interface];
+        let key = (interface.index, instance.family);
+        let (source, socket) = match adverts.entry(key) {
+            Entry::Occupied(opened) => opened.get().clone(),
+            Entry::Vacant(place) => {
+                let source = interface.require_primary(instance.family, &virtual_addresses)?;
+                let socket = AdvertSocket::open(interface, source).map_err(system(format!(
+                    "opening a raw socket on {} from {source}",
+                    interface.name
+                )))?;
+                place.insert((source, Arc::new(socket))).clone()
+            }
+        };
+        let announcer = match announcers.entry(interface.index) {
+            Entry::Occupied(opened) => Arc::clone(opened.get()),
+            Entry::Vacant(place) => {
+                let announcer = Announcer::open(interface.index).map_err(system(format!(
+                    "opening a packet socket on {}",
+                    interface.name
+                )))?;
+                Arc::clone(place.insert(Arc::new(announcer)))
+            }
+        };
+        sockets.push((source, socket, announcer));
+    }
+    Ok(sockets)
+}

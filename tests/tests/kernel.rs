@@ -1,0 +1,20 @@
+//! The kernel program, in the kernel: frames through `BPF_PROG_TEST_RUN`, and
+//! what becomes of verdict, counters, maps and events.
+//!
+//! Each test runs on a thread with network and mount namespaces of its own, so
+//! it leaves nothing behind, however it ends. Needs root.
+
+#[path = "kernel/agreement.rs"]
+mod agreement;
+#[path = "kernel/bench.rs"]
+mod bench;
+#[path = "kernel/claims.rs"]
+mod claims;
+#[path = "kernel/election.rs"]
+mod election;
+#[path = "kernel/host.rs"]
+mod host;
+#[path = "kernel/ladder.rs"]
+mod ladder;
+#[path = "kernel/packet.rs"]
+mod packet;

@@ -1,0 +1,182 @@
+//! Kernel and user space agree on every frame: the parser over XDP's packet
+//! pointers counts what the parser over a slice counts.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use ha_common::{
+    abi::{Counter, Instance, InstanceKey},
+    types::{MacAddress, RouterAddress},
+    wire::{self, Frame, SliceWindow, vrrp},
+};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+
+use super::{
+    bench::{Bench, IFINDEX, OWN_MAC, VIPS, VIPS_IPV6, instances, isolated},
+    packet::{
+        Checksum, PEER_MAC, arp, checksum, neighbour_advertisement, v2, v2_password, v3, v3_ipv6,
+    },
+};
+
+/// What the counters must show, from the parser in user space.
+fn expected(frame: &[u8], instances: &HashMap<InstanceKey, Instance>) -> Vec<Counter> {
+    let window = SliceWindow(frame);
+    let header = match wire::classify(&window) {
+        Ok(Frame::Other) => return vec![],
+        Ok(Frame::Claim(claim)) => {
+            let watched = VIPS.iter().chain(&VIPS_IPV6).any(|address| {
+                let address: std::net::IpAddr = address.parse().expect("an address");
+                RouterAddress::from(address) == claim.address
+            });
+            let foreign = watched && claim.mac != MacAddress(OWN_MAC);
+            return if foreign { vec![Counter::ForeignClaims] } else { vec![] };
+        }
+        Ok(Frame::Advertisement(header)) => header,
+        Err(refusal) => return vec![refusal.counter()],
+    };
+    let key = InstanceKey {
+        ifindex: IFINDEX,
+        vrid: header.vrid,
+        family: header.family.code(),
+        reserved: [0; 2],
+    };
+    let Some(instance) = instances.get(&key) else {
+        return vec![Counter::NotConfigured];
+    };
+    match vrrp::validate(&window, &header, instance) {
+        Err(refusal) => vec![refusal.counter()],
+        Ok(advert) => [
+            (true, Counter::Accepted),
+            (advert.has_pseudo_header, Counter::ChecksumWithPseudoHeader),
+            (advert.message_only_checksum, Counter::ChecksumMessageOnly),
+            (advert.address_mismatch, Counter::AddressListDiffers),
+        ]
+        .into_iter()
+        .filter_map(|(counted, counter)| counted.then_some(counter))
+        .collect(),
+    }
+}
+
+/// Makes the VRRP checksum over the message right again, so that a change gets
+/// past it. In version 3 over IPv4 both forms are accepted.
+fn repaired(mut frame: Vec<u8>) -> Vec<u8> {
+    let ipv6 = frame.get(12) == Some(&0x86);
+    let start = if ipv6 {
+        54
+    } else {
+        14 + usize::from(frame.get(14).copied().unwrap_or(0) & 0x0f) * 4
+    };
+    let end = if ipv6 {
+        let Some(length) = frame.get(18..20) else { return frame };
+        54 + usize::from(u16::from_be_bytes([length[0], length[1]]))
+    } else {
+        let Some(length) = frame.get(16..18) else { return frame };
+        14 + usize::from(u16::from_be_bytes([length[0], length[1]]))
+    };
+    if end > frame.len() || start + 8 > end {
+        return frame;
+    }
+    frame[start + 6..start + 8].fill(0);
+    let length = u16::try_from(end - start).unwrap_or(0).to_be_bytes();
+    let sum = if ipv6 {
+        let pseudo = [&frame[22..54], &length, &[0, 112]].concat();
+        checksum(&[&pseudo, &frame[start..end]])
+    } else {
+        checksum(&[&frame[start..end]])
+    };
+    frame[start + 6..start + 8].copy_from_slice(&sum);
+    frame
+}
+
+fn originals() -> Vec<Vec<u8>> {
+    vec![
+        v3().build(),
+        v3().with(|it| it.checksum = Checksum::MessageOnly).build(),
+        v3().with(|it| it.options = vec![1; 12]).build(),
+        v3().with(|it| it.pad_to = 60).build(),
+        v2().build(),
+        v2_password().build(),
+        v3_ipv6().build(),
+        arp(1, PEER_MAC, [10, 77, 0, 100].into(), [10, 77, 0, 1].into()),
+        neighbour_advertisement(PEER_MAC, "2001:db8::100".parse().expect("an address")),
+    ]
+}
+
+/// Valid frames with a few octets changed, now and then cut, now and then with
+/// the checksum made right again.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    (
+        prop::sample::select(originals()),
+        prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        any::<bool>(),
+    )
+        .prop_map(|(mut frame, changes, cut, repair)| {
+            for (place, octet) in changes {
+                // What makes it ours stays: behind the addresses and the EtherType.
+                let place = 14 + place.index(frame.len() - 14);
+                frame[place] = octet;
+            }
+            if repair {
+                frame = repaired(frame);
+            }
+            if let Some(cut) = cut {
+                frame.truncate(14 + cut.index(frame.len() - 14));
+            }
+            frame
+        })
+}
+
+/// Arbitrary octets, behind an EtherType and a protocol that are looked at.
+fn arbitrary() -> impl Strategy<Value = Vec<u8>> {
+    (
+        prop::sample::select(vec![[0x08, 0x00], [0x08, 0x06], [0x86, 0xdd], [0, 0]]),
+        prop::sample::select(vec![112u8, 58, 17]),
+        prop::collection::vec(any::<u8>(), 14..200),
+    )
+        .prop_map(|(ether_type, protocol, mut frame)| {
+            frame[12..14].copy_from_slice(&ether_type);
+            let place = if ether_type == [0x08, 0x00] { 23 } else { 20 };
+            if let Some(octet) = frame.get_mut(place) {
+                *octet = protocol;
+            }
+            if ether_type == [0x08, 0x00] && frame.len() > 14 {
+                frame[14] = frame[14] & 0x0f | 0x40;
+            }
+            frame
+        })
+}
+
+fn agree(cases: u32, frames: impl Strategy<Value = Vec<u8>>) -> Result<()> {
+    isolated(|pins| {
+        let bench = std::cell::RefCell::new(Bench::new(pins)?);
+        let instances: HashMap<InstanceKey, Instance> = instances().into_iter().collect();
+        let mut runner = TestRunner::new(Config {
+            cases,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        runner.run(&frames, |frame| {
+            let outcome = bench
+                .borrow_mut()
+                .run(&frame)
+                .map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
+            prop_assert_eq!(outcome.counters(), expected(&frame, &instances));
+            Ok(())
+        })?;
+        Ok(())
+    })
+}
+
+#[test]
+fn kernel_and_user_space_agree_on_mutated_frames() -> Result<()> {
+    agree(20_000, mutated())
+}
+
+#[test]
+fn kernel_and_user_space_agree_on_arbitrary_octets() -> Result<()> {
+    agree(20_000, arbitrary())
+}
