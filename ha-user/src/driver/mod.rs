@@ -6,10 +6,10 @@
 //! one turn: kernel events first, then deadlines, so that a daemon that wakes
 //! late hears what happened before it decides.
 
-mod command;
-mod executor;
-mod peers;
-mod wait;
+pub mod command;
+pub mod executor;
+pub mod peers;
+pub mod wait;
 
 use std::os::fd::AsFd;
 
@@ -23,7 +23,7 @@ use ha_common::{
 pub use command::{Command, Handle, channel};
 pub use executor::{Executor, ExecutorError, Tools};
 pub use peers::PeerTable;
-pub use wait::Waiter;
+use wait::Waiter;
 
 use crate::{
     engine::{Engine, InstanceId, Snapshot},
