@@ -16,9 +16,9 @@ use crate::{
     cli::RunOptions,
     config::{self, Config},
     control::server,
-    driver::{self, Driver, Executor, PeerTable, Tools},
+    driver::{self, Driver, PeerTable},
     kernel,
-    net::{address::AddressTable, announce::forwards_ipv6, interface, link},
+    net::{address::AddressTable, interface, link},
     runtime_dir::RuntimeDir,
 };
 
@@ -113,31 +113,7 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         .collect();
     let (program, maps) = loader.load(&ports)?;
 
-    let instances = Arc::new(maps.instances);
-    let vips = Arc::new(maps.vips);
-    let mut executors = Vec::with_capacity(config.instances.len());
-    for (index, (instance, (source, socket, announcer))) in
-        (0..).zip(config.instances.iter().zip(tools))
-    {
-        let interface = interfaces[&instance.interface].clone();
-        let router = forwards_ipv6(&interface.name);
-        let executor = Executor::new(
-            index,
-            instance.clone(),
-            interface,
-            source,
-            router,
-            Tools {
-                socket,
-                announcer,
-                instances: Arc::clone(&instances),
-                vips: Arc::clone(&vips),
-            },
-        );
-        executor.watch()?;
-        executors.push(executor);
-    }
-
+    let executors = setup::executors(&config, &interfaces, tools, maps.instances, maps.vips)?;
     let (handle, commands) = driver::channel().map_err(system("creating an eventfd"))?;
     let peers = PeerTable::new(maps.peers);
     let driver = Driver::new(
@@ -149,59 +125,51 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         commands,
     )
     .map_err(system("creating the driver's timer"))?;
-    let (driver, realtime, mut ended) = start(driver)?;
-
     let socket = runtime_dir.control_socket();
     let listener =
-        server::bind(&socket).map_err(system(format!("listening on {}", socket.display())));
-    // The driver runs: from here on every way out goes past its end.
-    let mut outcome = Ok(());
-    match listener {
-        Err(error) => outcome = Err(error),
-        Ok(listener) => {
-            let view = Arc::new(View {
-                config,
-                interfaces,
-                modes: program.modes(),
-                realtime: realtime.await.unwrap_or(false),
-                handle: handle.clone(),
-                peers: maps.peers_view,
-                counters: maps.counters,
-            });
-            tracing::info!(
-                socket = %socket.display(),
-                "running with {} instance{}",
-                view.config.instances.len(),
-                if view.config.instances.len() == 1 { "" } else { "s" }
-            );
-            let (cancel, cancelled) = watch::channel(false);
-            let control = tokio::spawn(server::serve(listener, cancelled, move |request| {
-                let view = Arc::clone(&view);
-                async move { view.answer(request).await }
-            }));
-            let links = tokio::spawn(watch_links(handle.clone()));
-            tokio::select! {
-                () = signals.stop() => {}
-                _ = &mut ended => {}
-            }
-            links.abort();
-            let _ = cancel.send(true);
-            // The server ends by itself; a panic of its own was already printed.
-            let _ = control.await;
-        }
+        server::bind(&socket).map_err(system(format!("listening on {}", socket.display())))?;
+    let (driver, realtime, mut ended) = start(driver)?;
+    // From here on every way out goes past the driver's end.
+    let view = Arc::new(View {
+        config,
+        interfaces,
+        modes: program.modes(),
+        realtime: realtime.await.unwrap_or(false),
+        handle: handle.clone(),
+        peers: maps.peers_view,
+        counters: maps.counters,
+    });
+    tracing::info!(
+        socket = %socket.display(),
+        "running with {} instance{}",
+        view.config.instances.len(),
+        if view.config.instances.len() == 1 { "" } else { "s" }
+    );
+    let (cancel, cancelled) = watch::channel(false);
+    let control = tokio::spawn(server::serve(listener, cancelled, move |request| {
+        let view = Arc::clone(&view);
+        async move { view.answer(request).await }
+    }));
+    let links = tokio::spawn(watch_links(handle.clone()));
+    tokio::select! {
+        () = signals.stop() => {}
+        _ = &mut ended => {}
     }
+    links.abort();
     // If the driver has ended already there is nobody to tell.
     let _ = handle.send(driver::Command::Shutdown);
-    let driven = tokio::task::spawn_blocking(move || driver.join()).await;
-    match driven {
-        Ok(Ok(result)) => outcome = outcome.and(result.map_err(DaemonError::from)),
-        Ok(Err(_)) | Err(_) => outcome = Err(DaemonError::DriverPanic),
-    }
-    // What is not removed is removed by the next start: the journal stays then.
-    if outcome.is_ok()
-        && let Err(error) = journal.close()
-    {
-        tracing::warn!(%error, "the journal of addresses stays behind");
+    let outcome = match tokio::task::spawn_blocking(move || driver.join()).await {
+        Ok(Ok(result)) => result.map_err(DaemonError::from),
+        Ok(Err(_)) | Err(_) => Err(DaemonError::DriverPanic),
+    };
+    let _ = cancel.send(true);
+    // The server ends by itself; a panic of its own was already printed.
+    let _ = control.await;
+    // What a driver that failed may have left is for the next start to remove.
+    if outcome.is_err() {
+        journal.keep();
+    } else {
+        drop(journal);
     }
     drop(program);
     drop(runtime_dir);

@@ -12,10 +12,12 @@ use ha_common::types::AddressFamily;
 use super::{DaemonError, system};
 use crate::{
     config::Config,
+    driver::{Executor, Tools},
+    kernel,
     net::{
         address::AddressTable,
         advert::AdvertSocket,
-        announce::Announcer,
+        announce::{Announcer, forwards_ipv6},
         interface::{self, Interface},
         leftover::{self, Journal},
     },
@@ -117,4 +119,33 @@ pub(super) fn open_sockets(
         sockets.push((source, socket, announcer));
     }
     Ok(sockets)
+}
+
+/// What carries out the instances' actions, in the order of the configuration.
+/// The kernel already watches for claims of their addresses.
+pub(super) fn executors(
+    config: &Config,
+    interfaces: &BTreeMap<String, Interface>,
+    sockets: Vec<Sockets>,
+    instances: kernel::Instances,
+    vips: kernel::Vips,
+) -> Result<Vec<Executor>, kernel::MapError> {
+    let instances = Arc::new(instances);
+    let vips = Arc::new(vips);
+    (0..)
+        .zip(config.instances.iter().zip(sockets))
+        .map(|(index, (instance, (source, socket, announcer)))| {
+            let interface = interfaces[&instance.interface].clone();
+            let router = forwards_ipv6(&interface.name);
+            let tools = Tools {
+                socket,
+                announcer,
+                instances: Arc::clone(&instances),
+                vips: Arc::clone(&vips),
+            };
+            let executor = Executor::new(index, instance.clone(), interface, source, router, tools);
+            executor.watch()?;
+            Ok(executor)
+        })
+        .collect()
 }

@@ -10,6 +10,8 @@ use netlink_packet_route::{
 };
 use rtnetlink::MulticastGroup;
 
+use super::link::AbortOnDrop;
+
 /// How long a usable link-local address is waited for: duplicate address
 /// detection takes 1 s by default (RFC 4862 §5.4), its start a random second more.
 const LINK_LOCAL_PATIENCE: Duration = Duration::from_secs(5);
@@ -149,9 +151,9 @@ pub async fn resolve_settled(
 ) -> Result<Interface, InterfaceError> {
     let (connection, handle, mut changes) =
         rtnetlink::new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr])?;
-    let connection = tokio::spawn(connection);
+    let _connection = AbortOnDrop(tokio::spawn(connection));
     let deadline = tokio::time::Instant::now() + LINK_LOCAL_PATIENCE;
-    let settled = loop {
+    loop {
         let interface = resolve(&handle, name).await;
         let settled = match &interface {
             Ok(interface) => {
@@ -162,17 +164,15 @@ pub async fn resolve_settled(
             Err(_) => true,
         };
         if settled {
-            break interface;
+            return interface;
         }
         if tokio::time::timeout_at(deadline, changes.next())
             .await
             .is_err()
         {
-            break interface;
+            return interface;
         }
-    };
-    connection.abort();
-    settled
+    }
 }
 
 impl Interface {

@@ -36,11 +36,11 @@ impl Entry {
 }
 
 /// The file that says which addresses a daemon with this runtime directory may
-/// have added. Written once at start, before any address is; gone after a clean
-/// stop. Nothing is written during a takeover.
+/// have added. Written once at start, before any address is; gone when this value
+/// is dropped. Nothing is written during a takeover.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
+    path: Option<PathBuf>,
 }
 
 impl Journal {
@@ -68,16 +68,23 @@ impl Journal {
         )?;
         fs::rename(&next, path)?;
         Ok(Self {
-            path: path.to_owned(),
+            path: Some(path.to_owned()),
         })
     }
 
-    /// All addresses are off: there is nothing for a successor to clean.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn close(self) -> io::Result<()> {
-        fs::remove_file(&self.path)
+    /// Leaves the file for the successor: an address may have stayed behind.
+    pub fn keep(mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!(journal = %path.display(), %error, "the journal stays behind");
+        }
     }
 }
 
@@ -216,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_survives_a_kill_and_not_a_clean_stop() {
+    fn the_journal_is_for_a_successor_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("addresses.json");
         assert_eq!(Journal::predecessor(&path).unwrap(), entries(&[]));
         let ours = entries(&[("eth0", "10.0.0.100/24")]);
-        let journal = Journal::write(&path, &ours).unwrap();
+        Journal::write(&path, &ours).unwrap().keep();
         assert_eq!(Journal::predecessor(&path).unwrap(), ours);
-        journal.close().unwrap();
+        drop(Journal::write(&path, &ours).unwrap());
         assert_eq!(Journal::predecessor(&path).unwrap(), entries(&[]));
     }
 }

@@ -1,9 +1,12 @@
 //! Links that go down and come back, told to the driver as they happen.
 
-use futures_util::StreamExt;
+use std::io;
+
+use futures_util::{StreamExt, TryStreamExt};
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::MulticastGroup;
+use tokio::task::JoinHandle;
 
 use super::interface::is_up;
 
@@ -16,15 +19,26 @@ pub struct LinkChange {
     pub up: bool,
 }
 
-/// Calls `changed` for each change, until `changed` returns `false`.
+/// Calls `changed` with the state of every link, then with each change, until
+/// `changed` returns `false`.
 ///
 /// # Errors
 /// If no netlink socket can be had, or it fails later: from then on the daemon
 /// would not see a link go down.
-pub async fn watch(mut changed: impl FnMut(LinkChange) -> bool) -> std::io::Result<()> {
-    let (connection, _handle, mut changes) =
+pub async fn watch(mut changed: impl FnMut(LinkChange) -> bool) -> io::Result<()> {
+    let (connection, handle, mut changes) =
         rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
-    let connection = tokio::spawn(connection);
+    let _connection = AbortOnDrop(tokio::spawn(connection));
+    // After the subscription: what changes meanwhile comes twice, not never.
+    let mut links = handle.link().get().execute();
+    while let Some(link) = links.try_next().await.map_err(io::Error::other)? {
+        if !changed(LinkChange {
+            index: link.header.index,
+            up: is_up(&link),
+        }) {
+            return Ok(());
+        }
+    }
     while let Some((message, _)) = changes.next().await {
         let change = match message.payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => LinkChange {
@@ -38,11 +52,17 @@ pub async fn watch(mut changed: impl FnMut(LinkChange) -> bool) -> std::io::Resu
             _ => continue,
         };
         if !changed(change) {
-            connection.abort();
             return Ok(());
         }
     }
-    Err(std::io::Error::other(
-        "the kernel closed the link event socket",
-    ))
+    Err(io::Error::other("the kernel closed the link event socket"))
+}
+
+/// Ends a task when it is dropped.
+pub(super) struct AbortOnDrop(pub(super) JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }

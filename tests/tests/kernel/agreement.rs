@@ -32,7 +32,11 @@ fn expected(frame: &[u8], instances: &HashMap<InstanceKey, Instance>) -> Vec<Cou
                 RouterAddress::from(address) == claim.address
             });
             let foreign = watched && claim.mac != MacAddress(OWN_MAC);
-            return if foreign { vec![Counter::ForeignClaims] } else { vec![] };
+            return if foreign {
+                vec![Counter::ForeignClaims]
+            } else {
+                vec![]
+            };
         }
         Ok(Frame::Advertisement(header)) => header,
         Err(refusal) => return vec![refusal.counter()],
@@ -70,10 +74,14 @@ fn repaired(mut frame: Vec<u8>) -> Vec<u8> {
         14 + usize::from(frame.get(14).copied().unwrap_or(0) & 0x0f) * 4
     };
     let end = if ipv6 {
-        let Some(length) = frame.get(18..20) else { return frame };
+        let Some(length) = frame.get(18..20) else {
+            return frame;
+        };
         54 + usize::from(u16::from_be_bytes([length[0], length[1]]))
     } else {
-        let Some(length) = frame.get(16..18) else { return frame };
+        let Some(length) = frame.get(16..18) else {
+            return frame;
+        };
         14 + usize::from(u16::from_be_bytes([length[0], length[1]]))
     };
     if end > frame.len() || start + 8 > end {
@@ -150,7 +158,10 @@ fn arbitrary() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-fn agree(cases: u32, frames: impl Strategy<Value = Vec<u8>>) -> Result<()> {
+fn agree<S>(cases: u32, frames: fn() -> S) -> Result<()>
+where
+    S: Strategy<Value = Vec<u8>>,
+{
     isolated(|pins| {
         let bench = std::cell::RefCell::new(Bench::new(pins)?);
         let instances: HashMap<InstanceKey, Instance> = instances().into_iter().collect();
@@ -159,7 +170,7 @@ fn agree(cases: u32, frames: impl Strategy<Value = Vec<u8>>) -> Result<()> {
             failure_persistence: None,
             ..Config::default()
         });
-        runner.run(&frames, |frame| {
+        runner.run(&frames(), |frame| {
             let outcome = bench
                 .borrow_mut()
                 .run(&frame)
@@ -173,10 +184,10 @@ fn agree(cases: u32, frames: impl Strategy<Value = Vec<u8>>) -> Result<()> {
 
 #[test]
 fn kernel_and_user_space_agree_on_mutated_frames() -> Result<()> {
-    agree(20_000, mutated())
+    agree(20_000, mutated)
 }
 
 #[test]
 fn kernel_and_user_space_agree_on_arbitrary_octets() -> Result<()> {
-    agree(20_000, arbitrary())
+    agree(20_000, arbitrary)
 }

@@ -35,10 +35,30 @@ fn state(bench: &Bench, state: u8, event_gap_ns: u64) -> Result<()> {
 /// Claims of a watched address, by name, with address and kind.
 fn claims() -> Vec<(&'static str, Vec<u8>, &'static str, u8)> {
     vec![
-        ("request", arp(REQUEST, PEER_MAC, VIP, OTHER), "10.77.0.100", CLAIM_ARP_REQUEST),
-        ("gratuitous request", arp(REQUEST, PEER_MAC, VIP, VIP), "10.77.0.100", CLAIM_ARP_REQUEST),
-        ("reply", arp(REPLY, PEER_MAC, VIP, OTHER), "10.77.0.100", CLAIM_ARP_REPLY),
-        ("gratuitous reply", arp(REPLY, PEER_MAC, VIP, VIP), "10.77.0.100", CLAIM_ARP_REPLY),
+        (
+            "request",
+            arp(REQUEST, PEER_MAC, VIP, OTHER),
+            "10.77.0.100",
+            CLAIM_ARP_REQUEST,
+        ),
+        (
+            "gratuitous request",
+            arp(REQUEST, PEER_MAC, VIP, VIP),
+            "10.77.0.100",
+            CLAIM_ARP_REQUEST,
+        ),
+        (
+            "reply",
+            arp(REPLY, PEER_MAC, VIP, OTHER),
+            "10.77.0.100",
+            CLAIM_ARP_REPLY,
+        ),
+        (
+            "gratuitous reply",
+            arp(REPLY, PEER_MAC, VIP, VIP),
+            "10.77.0.100",
+            CLAIM_ARP_REPLY,
+        ),
         (
             "neighbour advertisement",
             neighbour_advertisement(PEER_MAC, VIP_IPV6),
@@ -56,7 +76,10 @@ fn a_strangers_claim_is_recorded_and_told_while_we_are_active() -> Result<()> {
             let (key, _) = watched(address, V3);
             // Not Active: recorded only.
             let outcome = bench.run(&frame)?;
-            ensure!(outcome.counters() == [Counter::ForeignClaims], "{name}: {outcome:?}");
+            ensure!(
+                outcome.counters() == [Counter::ForeignClaims],
+                "{name}: {outcome:?}"
+            );
             ensure!(outcome.events.is_empty(), "{name}: {outcome:?}");
             let claim = bench.maps.claims.read(&key)?.context("no record")?;
             ensure!(
@@ -67,7 +90,10 @@ fn a_strangers_claim_is_recorded_and_told_while_we_are_active() -> Result<()> {
 
             state(&bench, STATE_ACTIVE, 0)?;
             let outcome = bench.run(&frame)?;
-            ensure!(outcome.counters() == [Counter::ForeignClaims], "{name}: {outcome:?}");
+            ensure!(
+                outcome.counters() == [Counter::ForeignClaims],
+                "{name}: {outcome:?}"
+            );
             let claim = bench.maps.claims.read(&key)?.context("no record")?;
             ensure!(claim.claims == 2 && claim.last_event_ns == claim.last_seen_ns);
             let expected = abi::Event {
@@ -101,11 +127,23 @@ fn what_claims_nothing_of_ours_is_ignored() -> Result<()> {
         for (name, frame) in [
             ("our own announcement", arp(REQUEST, OWN_MAC, VIP, VIP)),
             ("our own reply", arp(REPLY, OWN_MAC, VIP, OTHER)),
-            ("our own neighbour advertisement", neighbour_advertisement(OWN_MAC, VIP_IPV6)),
-            ("someone asks for our address", arp(REQUEST, PEER_MAC, OTHER, VIP)),
-            ("a probe", arp(REQUEST, PEER_MAC, Ipv4Addr::UNSPECIFIED, VIP)),
+            (
+                "our own neighbour advertisement",
+                neighbour_advertisement(OWN_MAC, VIP_IPV6),
+            ),
+            (
+                "someone asks for our address",
+                arp(REQUEST, PEER_MAC, OTHER, VIP),
+            ),
+            (
+                "a probe",
+                arp(REQUEST, PEER_MAC, Ipv4Addr::UNSPECIFIED, VIP),
+            ),
             ("a reverse ARP request", arp(3, PEER_MAC, VIP, VIP)),
-            ("half an ARP packet", arp(REQUEST, PEER_MAC, VIP, VIP)[..40].to_vec()),
+            (
+                "half an ARP packet",
+                arp(REQUEST, PEER_MAC, VIP, VIP)[..40].to_vec(),
+            ),
             ("an advertisement with a wrong checksum", broken),
             ("a neighbour solicitation", solicitation),
         ] {

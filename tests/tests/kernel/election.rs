@@ -32,7 +32,14 @@ struct Row {
 }
 
 const fn row(state: u8, priority: u8, source: Ipv4Addr, event: u32, recorded: bool) -> Row {
-    Row { state, preempt: true, priority, source, event, recorded }
+    Row {
+        state,
+        preempt: true,
+        priority,
+        source,
+        event,
+        recorded,
+    }
 }
 
 const ROWS: &[Row] = &[
@@ -41,11 +48,20 @@ const ROWS: &[Row] = &[
     row(STATE_BACKUP, 100, BELOW, EVENT_CHANGED, true),
     row(STATE_BACKUP, 100, ABOVE, EVENT_CHANGED, true),
     row(STATE_BACKUP, 255, ABOVE, EVENT_CHANGED, true),
-    Row { preempt: false, ..row(STATE_BACKUP, 1, BELOW, EVENT_CHANGED, true) },
-    Row { preempt: false, ..row(STATE_BACKUP, 0, BELOW, EVENT_RELEASE, false) },
+    Row {
+        preempt: false,
+        ..row(STATE_BACKUP, 1, BELOW, EVENT_CHANGED, true)
+    },
+    Row {
+        preempt: false,
+        ..row(STATE_BACKUP, 0, BELOW, EVENT_RELEASE, false)
+    },
     row(STATE_ACTIVE, 0, ABOVE, EVENT_RELEASE, false),
     row(STATE_ACTIVE, 99, ABOVE, EVENT_LOSING, false),
-    Row { preempt: false, ..row(STATE_ACTIVE, 99, ABOVE, EVENT_LOSING, false) },
+    Row {
+        preempt: false,
+        ..row(STATE_ACTIVE, 99, ABOVE, EVENT_LOSING, false)
+    },
     row(STATE_ACTIVE, 100, BELOW, EVENT_LOSING, false),
     row(STATE_ACTIVE, 100, ABOVE, EVENT_OUTRANKED, true),
     row(STATE_ACTIVE, 101, BELOW, EVENT_OUTRANKED, true),
@@ -58,31 +74,54 @@ const ROWS: &[Row] = &[
 fn each_state_has_its_rules() -> Result<()> {
     isolated(|pins| {
         let mut bench = Bench::new(pins)?;
-        for Row { state, preempt, priority, source, event, recorded } in ROWS {
+        for Row {
+            state,
+            preempt,
+            priority,
+            source,
+            event,
+            recorded,
+        } in ROWS
+        {
             let name = format!("state {state}, preempt {preempt}, {priority} from {source}");
             bench.change(V3, |it| {
                 it.state = *state;
                 it.preempt = u8::from(*preempt);
             })?;
-            bench.maps.actives.reset(slot(V3, 4))?;
+            bench.forget(slot(V3, 4))?;
             let frame = v3().with(|it| {
                 it.priority = *priority;
                 it.source = (*source).into();
             });
             let outcome = bench.run(&frame.build())?;
             ensure!(outcome.kinds() == [*event], "{name}: {:?}", outcome.events);
-            ensure!(outcome.events[0].priority == *priority, "{name}: {:?}", outcome.events);
-            let record = bench.maps.actives.read(slot(V3, 4))?;
+            ensure!(
+                outcome.events[0].priority == *priority,
+                "{name}: {:?}",
+                outcome.events
+            );
+            let record = bench.maps.actives.read(slot(V3, 4));
             ensure!((record.adverts == 1) == *recorded, "{name}: {record:?}");
-            ensure!((record.last_seen_ns != 0) == *recorded, "{name}: {record:?}");
+            ensure!(
+                (record.last_seen_ns != 0) == *recorded,
+                "{name}: {record:?}"
+            );
             ensure!(bench.peers()?.is_empty(), "{name}: the program made a row");
 
             // Once the daemon knows the peer, only what it has to act on is told.
             let key = bench.admit(V3, (*source).into())?;
-            bench.maps.actives.reset(slot(V3, 4))?;
+            bench.forget(slot(V3, 4))?;
             let outcome = bench.run(&frame.build())?;
-            let expected: &[u32] = if *event == EVENT_NEW_PEER { &[] } else { &[*event] };
-            ensure!(outcome.kinds() == expected, "{name}, known: {:?}", outcome.events);
+            let expected: &[u32] = if *event == EVENT_NEW_PEER {
+                &[]
+            } else {
+                &[*event]
+            };
+            ensure!(
+                outcome.kinds() == expected,
+                "{name}, known: {:?}",
+                outcome.events
+            );
             bench.maps.peers.remove(&key)?;
         }
         Ok(())
@@ -95,10 +134,10 @@ fn a_backup_hears_in_silence_until_something_changes() -> Result<()> {
         let mut bench = Bench::new(pins)?;
         let key = bench.admit(V3, PEER.into())?;
         ensure!(bench.run(&v3().build())?.kinds() == [EVENT_CHANGED]);
-        let mut last = bench.maps.actives.read(slot(V3, 4))?;
+        let mut last = bench.maps.actives.read(slot(V3, 4));
         for adverts in 2..=10 {
             ensure!(bench.run(&v3().build())?.events.is_empty());
-            let record = bench.maps.actives.read(slot(V3, 4))?;
+            let record = bench.maps.actives.read(slot(V3, 4));
             ensure!(record.adverts == adverts && record.last_seen_ns > last.last_seen_ns);
             ensure!(record.last_event_ns == last.last_event_ns);
             let peer = bench.maps.peers.read(&key)?.expect("its row");
@@ -119,13 +158,24 @@ fn a_backup_hears_in_silence_until_something_changes() -> Result<()> {
         ];
         bench.admit(V3, BELOW.into())?;
         for frame in changes {
-            ensure!(bench.run(&frame.build())?.kinds() == [EVENT_CHANGED], "{frame:?}");
-            ensure!(bench.run(&frame.build())?.events.is_empty(), "{frame:?} is told twice");
+            ensure!(
+                bench.run(&frame.build())?.kinds() == [EVENT_CHANGED],
+                "{frame:?}"
+            );
+            ensure!(
+                bench.run(&frame.build())?.events.is_empty(),
+                "{frame:?} is told twice"
+            );
         }
         // A loser is no change, and does not count as sign of life of the Active.
-        let before = bench.maps.actives.read(slot(V3, 4))?;
-        ensure!(bench.run(&v3().with(|it| it.priority = 1).build())?.events.is_empty());
-        ensure!(bench.maps.actives.read(slot(V3, 4))? == before);
+        let before = bench.maps.actives.read(slot(V3, 4));
+        ensure!(
+            bench
+                .run(&v3().with(|it| it.priority = 1).build())?
+                .events
+                .is_empty()
+        );
+        ensure!(bench.maps.actives.read(slot(V3, 4)) == before);
         Ok(())
     })
 }
@@ -139,11 +189,14 @@ fn a_change_that_came_too_soon_is_told_later() -> Result<()> {
         ensure!(bench.run(&v3().build())?.kinds() == [EVENT_CHANGED]);
         let other = v3().with(|it| it.priority = 150).build();
         ensure!(bench.run(&other)?.events.is_empty(), "the gap is not kept");
-        ensure!(bench.maps.actives.read(slot(V3, 4))?.told == 0);
+        ensure!(bench.maps.actives.read(slot(V3, 4)).told == 0);
         ensure!(bench.run(&other)?.events.is_empty(), "the gap is not kept");
         bench.change(V3, |it| it.event_gap_ns = 0)?;
-        ensure!(bench.run(&other)?.kinds() == [EVENT_CHANGED], "the change was forgotten");
-        ensure!(bench.maps.actives.read(slot(V3, 4))?.told == 1);
+        ensure!(
+            bench.run(&other)?.kinds() == [EVENT_CHANGED],
+            "the change was forgotten"
+        );
+        ensure!(bench.maps.actives.read(slot(V3, 4)).told == 1);
         ensure!(bench.run(&other)?.events.is_empty());
         Ok(())
     })
@@ -164,11 +217,14 @@ fn only_what_may_repeat_is_limited() -> Result<()> {
                 it.state = state;
                 it.event_gap_ns = FOR_EVER;
             })?;
-            bench.maps.actives.reset(slot(V3, 4))?;
+            bench.forget(slot(V3, 4))?;
             bench.repeat(&v3().with(|it| it.priority = priority).build(), 100)?;
             let kinds: Vec<u32> = bench.drain().iter().map(|event| event.kind).collect();
             let expected = vec![kind; if limited { 1 } else { 100 }];
-            ensure!(kinds == expected, "state {state}, priority {priority}: {kinds:?}");
+            ensure!(
+                kinds == expected,
+                "state {state}, priority {priority}: {kinds:?}"
+            );
         }
         Ok(())
     })
@@ -198,14 +254,22 @@ fn forged_sources_change_no_row_and_cost_few_events() -> Result<()> {
         let peers = bench.peers()?;
         for (state, priority, allowed) in [
             (STATE_BACKUP, 1, HashSet::from([EVENT_NEW_PEER])),
-            (STATE_BACKUP, 254, HashSet::from([EVENT_NEW_PEER, EVENT_CHANGED])),
-            (STATE_ACTIVE, 1, HashSet::from([EVENT_NEW_PEER, EVENT_LOSING])),
+            (
+                STATE_BACKUP,
+                254,
+                HashSet::from([EVENT_NEW_PEER, EVENT_CHANGED]),
+            ),
+            (
+                STATE_ACTIVE,
+                1,
+                HashSet::from([EVENT_NEW_PEER, EVENT_LOSING]),
+            ),
         ] {
             bench.change(V3, |it| {
                 it.state = state;
                 it.event_gap_ns = FOR_EVER;
             })?;
-            bench.maps.actives.reset(slot(V3, 4))?;
+            bench.forget(slot(V3, 4))?;
             let accepted = bench.maps.counters.sum()?.accepted;
             for number in 0..SOURCES {
                 let source = Ipv4Addr::from_bits(Ipv4Addr::new(10, 78, 0, 0).to_bits() + number);
@@ -219,13 +283,26 @@ fn forged_sources_change_no_row_and_cost_few_events() -> Result<()> {
             let events = bench.drain();
             let kinds: HashSet<u32> = events.iter().map(|event| event.kind).collect();
             // One of each kind: that the limit says.
-            ensure!(events.len() == kinds.len() && kinds == allowed, "{events:?}");
+            ensure!(
+                events.len() == kinds.len() && kinds == allowed,
+                "{events:?}"
+            );
             ensure!(bench.peers()? == peers, "the flood changed the peers");
         }
         // Who is known is still heard.
-        bench.run(&v3().with(|it| it.source = IpAddr::from([10, 77, 1, 3])).build())?;
+        bench.run(
+            &v3()
+                .with(|it| it.source = IpAddr::from([10, 77, 1, 3]))
+                .build(),
+        )?;
         let key = peer_key(V3, IpAddr::from([10, 77, 1, 3]));
-        ensure!(bench.maps.peers.read(&key)?.is_some_and(|peer| peer.adverts == 1));
+        ensure!(
+            bench
+                .maps
+                .peers
+                .read(&key)?
+                .is_some_and(|peer| peer.adverts == 1)
+        );
         ensure!(bench.peers()?.len() == 16);
         Ok(())
     })
@@ -241,12 +318,18 @@ fn a_full_ring_loses_events_but_no_change() -> Result<()> {
         bench.repeat(&v3().build(), 1)?;
         let lost = bench.maps.counters.sum()?.of(Counter::EventsLost);
         let received = bench.drain();
-        ensure!(lost > 0, "{RELEASES} events fit the ring: the test shows nothing");
+        ensure!(
+            lost > 0,
+            "{RELEASES} events fit the ring: the test shows nothing"
+        );
         ensure!(received.len() as u64 + lost == u64::from(RELEASES) + 1);
         ensure!(received.iter().all(|event| event.kind == EVENT_RELEASE));
-        let record = bench.maps.actives.read(slot(V3, 4))?;
+        let record = bench.maps.actives.read(slot(V3, 4));
         ensure!(record.told == 0 && record.priority == 200, "{record:?}");
-        ensure!(bench.run(&v3().build())?.kinds() == [EVENT_CHANGED], "the change was forgotten");
+        ensure!(
+            bench.run(&v3().build())?.kinds() == [EVENT_CHANGED],
+            "the change was forgotten"
+        );
         Ok(())
     })
 }
@@ -271,7 +354,13 @@ fn an_instance_without_a_slot_is_heard_all_the_same() -> Result<()> {
         bench.change(V3, |it| it.index = abi::EVENTS_BYTES)?;
         let outcome = bench.run(&v3().build())?;
         ensure!(outcome.counters().contains(&Counter::Accepted) && outcome.events.is_empty());
-        ensure!(bench.maps.peers.read(&row)?.is_some_and(|peer| peer.adverts == 1));
+        ensure!(
+            bench
+                .maps
+                .peers
+                .read(&row)?
+                .is_some_and(|peer| peer.adverts == 1)
+        );
         Ok(())
     })
 }

@@ -36,15 +36,31 @@ fn valid() -> Vec<(&'static str, Frame, Vec<Counter>)> {
             v3().with(|it| it.options = vec![0x94, 4, 0, 0, 1, 1, 1, 1]),
             pseudo.clone(),
         ),
-        ("longest IPv4 header", v3().with(|it| it.options = vec![1; 40]), pseudo.clone()),
-        ("padded to 60 octets", v3().with(|it| it.pad_to = 60), pseudo.clone()),
-        ("padded to 60 octets, version 2", v2().with(|it| it.pad_to = 60), vec![]),
+        (
+            "longest IPv4 header",
+            v3().with(|it| it.options = vec![1; 40]),
+            pseudo.clone(),
+        ),
+        (
+            "padded to 60 octets",
+            v3().with(|it| it.pad_to = 60),
+            pseudo.clone(),
+        ),
+        (
+            "padded to 60 octets, version 2",
+            v2().with(|it| it.pad_to = 60),
+            vec![],
+        ),
         (
             "reserved bits before the interval",
             v3().with(|it| it.interval = [0xf0, 100]),
             pseudo.clone(),
         ),
-        ("don't fragment", v3().with(|it| it.fragment = 0x4000), pseudo.clone()),
+        (
+            "don't fragment",
+            v3().with(|it| it.fragment = 0x4000),
+            pseudo.clone(),
+        ),
         (
             "no addresses where there are none",
             v3().with(|it| {
@@ -56,17 +72,26 @@ fn valid() -> Vec<(&'static str, Frame, Vec<Counter>)> {
         (
             "another address list",
             v3().with(|it| it.addresses = parsed(&["10.77.0.101"])),
-            vec![Counter::ChecksumWithPseudoHeader, Counter::AddressListDiffers],
+            vec![
+                Counter::ChecksumWithPseudoHeader,
+                Counter::AddressListDiffers,
+            ],
         ),
         (
             "more addresses than ours",
             v3().with(|it| it.addresses = parsed(&["10.77.0.100", "10.77.0.101"])),
-            vec![Counter::ChecksumWithPseudoHeader, Counter::AddressListDiffers],
+            vec![
+                Counter::ChecksumWithPseudoHeader,
+                Counter::AddressListDiffers,
+            ],
         ),
         (
             "255 addresses",
             v3().with(|it| it.addresses = vec!["10.77.0.100".parse().expect("an address"); 255]),
-            vec![Counter::ChecksumWithPseudoHeader, Counter::AddressListDiffers],
+            vec![
+                Counter::ChecksumWithPseudoHeader,
+                Counter::AddressListDiffers,
+            ],
         ),
         (
             "as many IPv6 addresses as a frame holds",
@@ -88,32 +113,92 @@ fn valid() -> Vec<(&'static str, Frame, Vec<Counter>)> {
 fn refused() -> Vec<(&'static str, Frame, Counter)> {
     use Counter as C;
     vec![
-        ("total length beyond the frame", v3().with(|it| it.length = Some(33)), C::Truncated),
+        (
+            "total length beyond the frame",
+            v3().with(|it| it.length = Some(33)),
+            C::Truncated,
+        ),
         (
             "payload length beyond the frame",
             v3_ipv6().with(|it| it.length = Some(41)),
             C::Truncated,
         ),
-        ("IPv4 with version 5", v3().with(|it| it.ip_version = Some(5)), C::BadIpHeader),
-        ("IPv4 header of 16 octets", v3().with(|it| it.ihl = Some(4)), C::BadIpHeader),
-        ("total length below the header", v3().with(|it| it.length = Some(19)), C::BadIpHeader),
-        ("IPv6 with version 4", v3_ipv6().with(|it| it.ip_version = Some(4)), C::BadIpHeader),
-        ("first fragment", v3().with(|it| it.fragment = 0x2000), C::Fragment),
-        ("last fragment", v3().with(|it| it.fragment = 1), C::Fragment),
+        (
+            "IPv4 with version 5",
+            v3().with(|it| it.ip_version = Some(5)),
+            C::BadIpHeader,
+        ),
+        (
+            "IPv4 header of 16 octets",
+            v3().with(|it| it.ihl = Some(4)),
+            C::BadIpHeader,
+        ),
+        (
+            "total length below the header",
+            v3().with(|it| it.length = Some(19)),
+            C::BadIpHeader,
+        ),
+        (
+            "IPv6 with version 4",
+            v3_ipv6().with(|it| it.ip_version = Some(4)),
+            C::BadIpHeader,
+        ),
+        (
+            "first fragment",
+            v3().with(|it| it.fragment = 0x2000),
+            C::Fragment,
+        ),
+        (
+            "last fragment",
+            v3().with(|it| it.fragment = 1),
+            C::Fragment,
+        ),
         ("TTL 254", v3().with(|it| it.ttl = 254), C::BadTtl),
-        ("TTL 254, version 2", v2().with(|it| it.ttl = 254), C::BadTtl),
-        ("hop limit 254", v3_ipv6().with(|it| it.ttl = 254), C::BadTtl),
-        ("7 octets", v3().with(|it| it.length = Some(27)), C::TooShort),
-        ("7 octets, IPv6", v3_ipv6().with(|it| it.length = Some(7)), C::TooShort),
+        (
+            "TTL 254, version 2",
+            v2().with(|it| it.ttl = 254),
+            C::BadTtl,
+        ),
+        (
+            "hop limit 254",
+            v3_ipv6().with(|it| it.ttl = 254),
+            C::BadTtl,
+        ),
+        (
+            "7 octets",
+            v3().with(|it| it.length = Some(27)),
+            C::TooShort,
+        ),
+        (
+            "7 octets, IPv6",
+            v3_ipv6().with(|it| it.length = Some(7)),
+            C::TooShort,
+        ),
         ("version 4", v3().with(|it| it.version = 4), C::BadVersion),
         ("version 1", v3().with(|it| it.version = 1), C::BadVersion),
-        ("version 2 over IPv6", v3_ipv6().with(|it| it.version = 2), C::BadVersion),
+        (
+            "version 2 over IPv6",
+            v3_ipv6().with(|it| it.version = 2),
+            C::BadVersion,
+        ),
         ("type 2", v3().with(|it| it.kind = 2), C::BadType),
         ("type 0, IPv6", v3_ipv6().with(|it| it.kind = 0), C::BadType),
-        ("unknown VRID", v3().with(|it| it.vrid = 99), C::NotConfigured),
+        (
+            "unknown VRID",
+            v3().with(|it| it.vrid = 99),
+            C::NotConfigured,
+        ),
         ("VRID 0", v3().with(|it| it.vrid = 0), C::NotConfigured),
-        ("VRID of another interface", v3().with(|it| it.vrid = ELSEWHERE), C::NotConfigured),
-        ("VRID of the other family", v3_ipv6().with(|it| it.vrid = V2), C::NotConfigured),
+        (
+            "VRID of another interface",
+            v3().with(|it| it.vrid = ELSEWHERE),
+            C::NotConfigured,
+        ),
+        (
+            "VRID of the other family",
+            v3_ipv6().with(|it| it.vrid = V2),
+            C::NotConfigured,
+        ),
         (
             "version 2 where 3 is configured",
             v2().with(|it| it.vrid = V3),
@@ -139,9 +224,21 @@ fn refused() -> Vec<(&'static str, Frame, Counter)> {
             v3_ipv6().with(|it| it.destination = "ff02::1".parse().expect("an address")),
             C::BadDestination,
         ),
-        ("count 0", v3().with(|it| it.addresses = vec![]), C::NoAddresses),
-        ("count 0, IPv6", v3_ipv6().with(|it| it.addresses = vec![]), C::NoAddresses),
-        ("count above the length", v3().with(|it| it.count = Some(2)), C::BadLength),
+        (
+            "count 0",
+            v3().with(|it| it.addresses = vec![]),
+            C::NoAddresses,
+        ),
+        (
+            "count 0, IPv6",
+            v3_ipv6().with(|it| it.addresses = vec![]),
+            C::NoAddresses,
+        ),
+        (
+            "count above the length",
+            v3().with(|it| it.count = Some(2)),
+            C::BadLength,
+        ),
         (
             "count below the length",
             v3().with(|it| {
@@ -150,10 +247,26 @@ fn refused() -> Vec<(&'static str, Frame, Counter)> {
             }),
             C::BadLength,
         ),
-        ("count 255", v3_ipv6().with(|it| it.count = Some(255)), C::BadLength),
-        ("version 2 without its tail", v2().with(|it| it.tail = vec![]), C::BadLength),
-        ("version 3 with a tail", v3().with(|it| it.tail = vec![0; 8]), C::BadLength),
-        ("interval 0", v3().with(|it| it.interval = [0, 0]), C::ZeroInterval),
+        (
+            "count 255",
+            v3_ipv6().with(|it| it.count = Some(255)),
+            C::BadLength,
+        ),
+        (
+            "version 2 without its tail",
+            v2().with(|it| it.tail = vec![]),
+            C::BadLength,
+        ),
+        (
+            "version 3 with a tail",
+            v3().with(|it| it.tail = vec![0; 8]),
+            C::BadLength,
+        ),
+        (
+            "interval 0",
+            v3().with(|it| it.interval = [0, 0]),
+            C::ZeroInterval,
+        ),
         (
             "interval 0 behind reserved bits",
             v3_ipv6().with(|it| it.interval = [0xf0, 0]),
@@ -169,9 +282,21 @@ fn refused() -> Vec<(&'static str, Frame, Counter)> {
             v2_password().with(|it| it.tail = b"Secret\0\0".to_vec()),
             C::BadAuthentication,
         ),
-        ("no password", v2_password().with(|it| it.interval = [0, 1]), C::BadAuthentication),
-        ("2 s where 1 s is configured", v2().with(|it| it.interval = [0, 2]), C::IntervalMismatch),
-        ("wrong checksum", v3().with(|it| it.checksum = Checksum::Wrong), C::BadChecksum),
+        (
+            "no password",
+            v2_password().with(|it| it.interval = [0, 1]),
+            C::BadAuthentication,
+        ),
+        (
+            "2 s where 1 s is configured",
+            v2().with(|it| it.interval = [0, 2]),
+            C::IntervalMismatch,
+        ),
+        (
+            "wrong checksum",
+            v3().with(|it| it.checksum = Checksum::Wrong),
+            C::BadChecksum,
+        ),
         (
             "wrong checksum, IPv6",
             v3_ipv6().with(|it| it.checksum = Checksum::Wrong),
@@ -182,7 +307,11 @@ fn refused() -> Vec<(&'static str, Frame, Counter)> {
             v3_ipv6().with(|it| it.checksum = Checksum::MessageOnly),
             C::BadChecksum,
         ),
-        ("wrong checksum, version 2", v2().with(|it| it.checksum = Checksum::Wrong), C::BadChecksum),
+        (
+            "wrong checksum, version 2",
+            v2().with(|it| it.checksum = Checksum::Wrong),
+            C::BadChecksum,
+        ),
         (
             "first address not link-local",
             v3_ipv6().with(|it| {
@@ -191,7 +320,11 @@ fn refused() -> Vec<(&'static str, Frame, Counter)> {
             }),
             C::NotLinkLocal,
         ),
-        ("our own address", v3().with(|it| it.source = OWN.into()), C::OwnAddress),
+        (
+            "our own address",
+            v3().with(|it| it.source = OWN.into()),
+            C::OwnAddress,
+        ),
         (
             "our own address, IPv6",
             v3_ipv6().with(|it| it.source = OWN_IPV6.parse().expect("an address")),
@@ -208,8 +341,10 @@ fn refused() -> Vec<(&'static str, Frame, Counter)> {
 #[test]
 fn every_refusal_has_a_row() {
     let rows: HashSet<Counter> = refused().iter().map(|(_, _, counter)| *counter).collect();
-    let mut wanted: HashSet<Counter> =
-        Refusal::ALL.iter().map(|refusal| refusal.counter()).collect();
+    let mut wanted: HashSet<Counter> = Refusal::ALL
+        .iter()
+        .map(|refusal| refusal.counter())
+        .collect();
     wanted.insert(Counter::NotConfigured);
     assert_eq!(rows, wanted);
 }
@@ -224,7 +359,11 @@ fn every_valid_form_is_accepted_and_recorded() -> Result<()> {
             let outcome = bench.run(&frame.build())?;
             let mut expected = vec![Counter::Accepted];
             expected.extend(counters);
-            ensure!(outcome.counters() == expected, "{name}: {:?}", outcome.counts);
+            ensure!(
+                outcome.counters() == expected,
+                "{name}: {:?}",
+                outcome.counts
+            );
 
             let differs = u8::from(expected.contains(&Counter::AddressListDiffers));
             let message_only = u8::from(expected.contains(&Counter::ChecksumMessageOnly));
@@ -243,7 +382,7 @@ fn every_valid_form_is_accepted_and_recorded() -> Result<()> {
             ensure!(peer == expected_peer, "{name}: {peer:?}");
 
             let family = if frame.source.is_ipv4() { 4 } else { 6 };
-            let record = bench.maps.actives.read(slot(frame.vrid, family))?;
+            let record = bench.maps.actives.read(slot(frame.vrid, family));
             let expected_record = ActiveRouter {
                 last_seen_ns: peer.last_seen_ns,
                 last_event_ns: peer.last_seen_ns,
@@ -294,13 +433,23 @@ fn every_rung_refuses_and_counts_alone() -> Result<()> {
         let peers = bench.peers()?;
         for (name, frame, counter) in refused() {
             let outcome = bench.run(&frame.build())?;
-            ensure!(outcome.counters() == [counter], "{name}: {:?}", outcome.counts);
+            ensure!(
+                outcome.counters() == [counter],
+                "{name}: {:?}",
+                outcome.counts
+            );
             ensure!(outcome.events.is_empty(), "{name}: {:?}", outcome.events);
         }
-        ensure!(bench.peers()? == peers, "a refused advertisement changed a peer");
+        ensure!(
+            bench.peers()? == peers,
+            "a refused advertisement changed a peer"
+        );
         for index in 0..u32::try_from(super::bench::instances().len())? {
-            let record = bench.maps.actives.read(index)?;
-            ensure!(record.last_seen_ns == 0 && record.adverts == 0, "slot {index}: {record:?}");
+            let record = bench.maps.actives.read(index);
+            ensure!(
+                record.last_seen_ns == 0 && record.adverts == 0,
+                "slot {index}: {record:?}"
+            );
         }
         Ok(())
     })
@@ -317,8 +466,11 @@ fn a_frame_cut_anywhere_is_truncated() -> Result<()> {
             // The kernel runs no program on less than an Ethernet header.
             for length in 14..whole.len() {
                 let outcome = bench.run(&whole[..length])?;
-                let expected: &[Counter] =
-                    if length < recognizable { &[] } else { &[Counter::Truncated] };
+                let expected: &[Counter] = if length < recognizable {
+                    &[]
+                } else {
+                    &[Counter::Truncated]
+                };
                 ensure!(
                     outcome.counters() == expected && outcome.events.is_empty(),
                     "{name} cut at {length} of {}: {outcome:?}",
@@ -338,7 +490,10 @@ fn other_traffic_passes_uncounted() -> Result<()> {
         tagged.splice(12..12, [0x81, 0x00, 0x00, 0x05]);
         for (name, frame) in [
             ("UDP", v3().with(|it| it.protocol = 17).build()),
-            ("UDP over IPv6", v3_ipv6().with(|it| it.protocol = 17).build()),
+            (
+                "UDP over IPv6",
+                v3_ipv6().with(|it| it.protocol = 17).build(),
+            ),
             ("LLDP", [&[0xff; 12], &[0x88, 0xcc][..], &[0; 46]].concat()),
             ("802.1Q", tagged),
             ("an Ethernet header alone", vec![0; 14]),
@@ -395,11 +550,16 @@ fn known_messages_are_accepted() -> Result<()> {
             value.address_digest = vrrp::digest(addresses.iter().map(|it| (*it).into()));
             bench.maps.instances.publish(&key, &value)?;
 
-            let mut frame = v3().with(|it| it.length = Some(20 + message.len() as u16)).build();
+            let mut frame = v3()
+                .with(|it| it.length = Some(20 + message.len() as u16))
+                .build();
             frame.truncate(34);
             frame.extend(message);
             let counters = bench.run(&frame)?.counters();
-            ensure!(counters.contains(&Counter::Accepted), "{message:x?}: {counters:?}");
+            ensure!(
+                counters.contains(&Counter::Accepted),
+                "{message:x?}: {counters:?}"
+            );
             ensure!(counters.contains(&counter), "{message:x?}: {counters:?}");
             // And one bit off is not.
             frame[40] ^= 1;

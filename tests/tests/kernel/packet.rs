@@ -6,13 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::bench::{PASSWORD, V2, V2_PASSWORD, V3, VIPS, VIPS_IPV6};
 
 /// The usual sender.
-pub const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
-pub const PEER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
-pub const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
+pub(crate) const PEER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+pub(crate) const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
 /// What the checksum field holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Checksum {
+pub(crate) enum Checksum {
     /// The usual form: with the pseudo-header in version 3.
     Usual,
     /// Over the message only.
@@ -23,40 +23,40 @@ pub enum Checksum {
 
 /// An advertisement and the headers before it.
 #[derive(Clone, Debug)]
-pub struct Frame {
-    pub source_mac: [u8; 6],
-    pub source: IpAddr,
-    pub destination: IpAddr,
-    pub ttl: u8,
-    pub protocol: u8,
+pub(crate) struct Frame {
+    pub(crate) source_mac: [u8; 6],
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) ttl: u8,
+    pub(crate) protocol: u8,
     /// In place of the IP version.
-    pub ip_version: Option<u8>,
+    pub(crate) ip_version: Option<u8>,
     /// In place of the IPv4 header length, in words.
-    pub ihl: Option<u8>,
+    pub(crate) ihl: Option<u8>,
     /// IPv4 options.
-    pub options: Vec<u8>,
+    pub(crate) options: Vec<u8>,
     /// Flags and fragment offset of IPv4.
-    pub fragment: u16,
+    pub(crate) fragment: u16,
     /// In place of IPv4's total or IPv6's payload length.
-    pub length: Option<u16>,
-    pub version: u8,
-    pub kind: u8,
-    pub vrid: u8,
-    pub priority: u8,
+    pub(crate) length: Option<u16>,
+    pub(crate) version: u8,
+    pub(crate) kind: u8,
+    pub(crate) vrid: u8,
+    pub(crate) priority: u8,
     /// In place of the number of addresses.
-    pub count: Option<u8>,
+    pub(crate) count: Option<u8>,
     /// The fifth and sixth octet: the interval, or authentication type and interval.
-    pub interval: [u8; 2],
-    pub addresses: Vec<IpAddr>,
+    pub(crate) interval: [u8; 2],
+    pub(crate) addresses: Vec<IpAddr>,
     /// What follows the addresses.
-    pub tail: Vec<u8>,
-    pub checksum: Checksum,
+    pub(crate) tail: Vec<u8>,
+    pub(crate) checksum: Checksum,
     /// Octets that the frame has at least.
-    pub pad_to: usize,
+    pub(crate) pad_to: usize,
 }
 
 /// A valid version 3 advertisement over IPv4.
-pub fn v3() -> Frame {
+pub(crate) fn v3() -> Frame {
     Frame {
         source_mac: PEER_MAC,
         source: PEER.into(),
@@ -82,7 +82,7 @@ pub fn v3() -> Frame {
 }
 
 /// A valid version 3 advertisement over IPv6.
-pub fn v3_ipv6() -> Frame {
+pub(crate) fn v3_ipv6() -> Frame {
     Frame {
         source: PEER_IPV6.into(),
         destination: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12).into(),
@@ -92,28 +92,42 @@ pub fn v3_ipv6() -> Frame {
 }
 
 /// A valid version 2 advertisement without authentication.
-pub fn v2() -> Frame {
-    Frame { version: 2, vrid: V2, interval: [0, 1], tail: vec![0; 8], ..v3() }
+pub(crate) fn v2() -> Frame {
+    Frame {
+        version: 2,
+        vrid: V2,
+        interval: [0, 1],
+        tail: vec![0; 8],
+        ..v3()
+    }
 }
 
 /// A valid version 2 advertisement with a password.
-pub fn v2_password() -> Frame {
-    Frame { vrid: V2_PASSWORD, interval: [1, 1], tail: PASSWORD.to_vec(), ..v2() }
+pub(crate) fn v2_password() -> Frame {
+    Frame {
+        vrid: V2_PASSWORD,
+        interval: [1, 1],
+        tail: PASSWORD.to_vec(),
+        ..v2()
+    }
 }
 
-pub fn parsed(addresses: &[&str]) -> Vec<IpAddr> {
-    addresses.iter().map(|address| address.parse().expect("an address")).collect()
+pub(crate) fn parsed(addresses: &[&str]) -> Vec<IpAddr> {
+    addresses
+        .iter()
+        .map(|address| address.parse().expect("an address"))
+        .collect()
 }
 
 impl Frame {
     /// This frame with something changed.
-    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
     /// The octets on the wire.
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let message = self.message();
         let mut frame = match self.destination {
             IpAddr::V4(_) => vec![0x01, 0, 0x5e, 0, 0, 0x12],
@@ -123,7 +137,9 @@ impl Frame {
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let header_len = 20 + self.options.len();
-                let ihl = self.ihl.unwrap_or(u8::try_from(header_len / 4).expect("short options"));
+                let ihl = self
+                    .ihl
+                    .unwrap_or(u8::try_from(header_len / 4).expect("short options"));
                 let length = self.length.unwrap_or(narrow(header_len + message.len()));
                 let mut header = vec![self.ip_version.unwrap_or(4) << 4 | ihl, 0xc0];
                 header.extend(length.to_be_bytes());
@@ -159,7 +175,12 @@ impl Frame {
         let count = self
             .count
             .unwrap_or(u8::try_from(self.addresses.len()).expect("few addresses"));
-        let mut message = vec![self.version << 4 | self.kind, self.vrid, self.priority, count];
+        let mut message = vec![
+            self.version << 4 | self.kind,
+            self.vrid,
+            self.priority,
+            count,
+        ];
         message.extend(self.interval);
         message.extend([0, 0]);
         for address in &self.addresses {
@@ -184,7 +205,7 @@ impl Frame {
 }
 
 /// An ARP packet whose sender says that `address` is at `mac`.
-pub fn arp(operation: u8, mac: [u8; 6], address: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn arp(operation: u8, mac: [u8; 6], address: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend(mac);
     frame.extend([0x08, 0x06, 0, 1, 0x08, 0x00, 6, 4, 0, operation]);
@@ -197,7 +218,7 @@ pub fn arp(operation: u8, mac: [u8; 6], address: Ipv4Addr, target: Ipv4Addr) -> 
 }
 
 /// A neighbour advertisement that says that `target` is at `mac`.
-pub fn neighbour_advertisement(mac: [u8; 6], target: Ipv6Addr) -> Vec<u8> {
+pub(crate) fn neighbour_advertisement(mac: [u8; 6], target: Ipv6Addr) -> Vec<u8> {
     let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let mut message = vec![136, 0, 0, 0, 0x20, 0, 0, 0];
     message.extend(target.octets());
@@ -223,7 +244,7 @@ pub fn neighbour_advertisement(mac: [u8; 6], target: Ipv6Addr) -> Vec<u8> {
 
 /// The one's complement of the one's complement sum of 16-bit words (RFC 1071),
 /// over parts that each have an even number of octets.
-pub fn checksum(parts: &[&[u8]]) -> [u8; 2] {
+pub(crate) fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     let mut sum = 0u32;
     for part in parts {
         for word in part.chunks(2) {
