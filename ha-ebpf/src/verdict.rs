@@ -32,7 +32,8 @@ pub(crate) fn count(counter: Counter) {
     let slot = unsafe { counters.cast::<u64>().add(place) };
     // SAFETY: the slot is valid while the program runs, and no other program
     // runs on this CPU meanwhile.
-    unsafe { *slot = (*slot).wrapping_add(1) };
+    let slot = unsafe { &mut *slot };
+    *slot = slot.wrapping_add(1);
 }
 
 /// Sends `event` to the daemon and says whether there was room for it.

@@ -18,3 +18,5 @@ mod host;
 mod ladder;
 #[path = "kernel/packet.rs"]
 mod packet;
+#[path = "kernel/table.rs"]
+mod table;

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Ten seconds at 10 ms.
-const ADVERTS: usize = 1000;
+const ADVERTS: u64 = 1000;
 
 #[test]
 fn a_backup_sleeps_through_advertisements() -> Result<()> {
@@ -47,7 +47,7 @@ fn a_backup_sleeps_through_advertisements() -> Result<()> {
     at_b.await_adverts(
         "advertisements",
         at_b.mark(),
-        ADVERTS,
+        usize::try_from(ADVERTS)?,
         2 * PATIENCE,
         |advert| advert.priority == 200,
     )?;
@@ -55,27 +55,56 @@ fn a_backup_sleeps_through_advertisements() -> Result<()> {
     strace.await_end(PATIENCE)?;
 
     let table = std::fs::read_to_string(&table_file).context("strace wrote no table")?;
-    let calls = total(&table).with_context(|| format!("no total in\n{table}"))?;
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let per_advert = calls as f64 / ADVERTS as f64;
-    println!("{table}\n{calls} system calls for {ADVERTS} advertisements: {per_advert:.3} each");
+    let calls = calls_of(&table, "total").with_context(|| format!("no total in\n{table}"))?;
+    // Every wake-up ends one of these.
+    let wakes: u64 = [
+        "epoll_wait",
+        "epoll_pwait",
+        "epoll_pwait2",
+        "poll",
+        "ppoll",
+        "futex",
+    ]
+    .into_iter()
+    .filter_map(|name| calls_of(&table, name))
+    .sum();
+    println!("{table}\n{calls} system calls, {wakes} wake-ups, {ADVERTS} advertisements received");
     let status = backup.await_state("web", "backup", PATIENCE)?;
     ensure!(
         status.transitions == 1,
         "it did not stay Backup: {status:?}"
     );
-    ensure!(calls > 0, "strace counted nothing: it was not attached");
     ensure!(
-        per_advert < 0.5,
-        "{per_advert} system calls per advertisement:\n{table}"
+        wakes > 0,
+        "strace counted no wake-up: it was not attached\n{table}"
+    );
+    // One wake-up per deadline, and there are at least two advertisements to a
+    // deadline: Active_Down is 3.6 intervals from the latest one at most 1 old.
+    ensure!(
+        2 * wakes < ADVERTS,
+        "{wakes} wake-ups for {ADVERTS} advertisements:\n{table}"
+    );
+    // A wake-up costs the wait itself and setting the next deadline.
+    ensure!(
+        calls <= 3 * wakes,
+        "{calls} system calls for {wakes} wake-ups:\n{table}"
+    );
+    ensure!(
+        calls < ADVERTS,
+        "{calls} system calls for {ADVERTS} advertisements:\n{table}"
     );
     Ok(())
 }
 
-/// The calls in the last line of strace's table: `100.00 seconds usecs/call calls [errors] total`.
-fn total(table: &str) -> Option<u64> {
-    let line = table
+/// The calls in the line of `name` in strace's table:
+/// `percent seconds usecs/call calls [errors] name`.
+fn calls_of(table: &str, name: &str) -> Option<u64> {
+    let mut lines = table
         .lines()
-        .rfind(|line| line.trim_end().ends_with("total"))?;
-    line.split_whitespace().nth(3)?.parse().ok()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines
+        .find(|line| line.last() == Some(&name))?
+        .get(3)?
+        .parse()
+        .ok()
 }

@@ -1,9 +1,9 @@
 //! Kernel and user space agree on every frame: the parser over XDP's packet
 //! pointers counts what the parser over a slice counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ha_common::{
     abi::{Counter, Instance, InstanceKey},
     types::{MacAddress, RouterAddress},
@@ -158,13 +158,15 @@ fn arbitrary() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-fn agree<S>(cases: u32, frames: fn() -> S) -> Result<()>
+/// Compares on `cases` frames, which have to reach each counter of `reached`.
+fn agree<S>(cases: u32, frames: fn() -> S, reached: &[Counter]) -> Result<()>
 where
     S: Strategy<Value = Vec<u8>>,
 {
     isolated(|pins| {
         let bench = std::cell::RefCell::new(Bench::new(pins)?);
         let instances: HashMap<InstanceKey, Instance> = instances().into_iter().collect();
+        let seen = std::cell::RefCell::new(HashSet::new());
         let mut runner = TestRunner::new(Config {
             cases,
             failure_persistence: None,
@@ -176,18 +178,44 @@ where
                 .run(&frame)
                 .map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
             prop_assert_eq!(outcome.counters(), expected(&frame, &instances));
+            seen.borrow_mut().extend(outcome.counters());
             Ok(())
         })?;
+        let seen = seen.into_inner();
+        for counter in reached {
+            ensure!(
+                seen.contains(counter),
+                "no frame reached {}",
+                counter.name()
+            );
+        }
         Ok(())
     })
 }
 
 #[test]
 fn kernel_and_user_space_agree_on_mutated_frames() -> Result<()> {
-    agree(20_000, mutated)
+    agree(
+        20_000,
+        mutated,
+        &[
+            Counter::Accepted,
+            Counter::ForeignClaims,
+            Counter::Truncated,
+            Counter::Fragment,
+            Counter::BadLength,
+            Counter::NotConfigured,
+            Counter::VersionMismatch,
+            Counter::BadChecksum,
+        ],
+    )
 }
 
 #[test]
 fn kernel_and_user_space_agree_on_arbitrary_octets() -> Result<()> {
-    agree(20_000, arbitrary)
+    agree(
+        20_000,
+        arbitrary,
+        &[Counter::Truncated, Counter::BadIpHeader],
+    )
 }

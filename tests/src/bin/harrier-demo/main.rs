@@ -103,40 +103,35 @@ fn demo(options: &Options) -> Result<()> {
     };
     let mut scene = Scene::set_up(run, options)?;
     if !options.json {
-        show::introduction(paint, &scene);
+        show::say(&show::introduction(paint, &scene))?;
     }
     scene.await_calm()?;
     if !options.json {
-        println!("  node-a answers; cutting it off at a random point of the interval …\n");
+        show::say("  node-a answers; cutting it off at a random point of the interval …\n")?;
     }
     let cut = scene.cut_node_a()?;
     scene.await_takeover()?;
     let timeline = Timeline::read(&scene, cut)?;
     if options.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&timeline.to_json(options.peer.name()))?
-        );
+        show::say(&serde_json::to_string_pretty(
+            &timeline.to_json(options.peer.name()),
+        )?)?;
     } else {
-        show::timeline(paint, &timeline, &scene.strip(&timeline));
+        show::say(&show::timeline(paint, &timeline, &scene.strip(&timeline)))?;
         for map in ["peers", "actives"] {
-            show::map(paint, &maps::dump(&scene.pins().join(map))?);
+            show::say(&show::map(paint, &maps::dump(&scene.pins().join(map))?))?;
         }
     }
-    if keep {
+    let farewell = if keep {
         let guide = show::guide(paint, &scene);
         scene.leave();
-        if !options.json {
-            println!("{guide}");
-        }
+        guide
     } else {
         drop(scene);
-        if !options.json {
-            println!(
-                "{}",
-                paint.faint("Namespaces, programs, maps and addresses are removed.")
-            );
-        }
+        paint.faint("Namespaces, programs, maps and addresses are removed.")
+    };
+    if !options.json {
+        show::say(&farewell)?;
     }
     Ok(())
 }

@@ -1,8 +1,13 @@
 //! What the demo prints for people.
 
-use std::{env, fmt::Write as _, io::IsTerminal as _};
+use std::{
+    env,
+    io::{IsTerminal as _, Write as _},
+};
 
-use ha_tests::clock::millis;
+use anyhow::{Context as _, Result};
+
+use ha_tests::{clock::millis, daemon::binary};
 
 use crate::{
     maps::Dump,
@@ -50,41 +55,43 @@ impl Paint {
     }
 }
 
-pub(crate) fn introduction(paint: Paint, scene: &Scene) {
-    println!(
-        "{}",
-        paint.strong("Harrier demo: a virtual address survives its node")
-    );
-    println!();
-    let peer = scene.peer.name();
-    println!("  node-a   10.77.0.1     priority {PRIORITY_A}   {peer}");
-    println!("  node-b   10.77.0.2     priority {PRIORITY_B}   harrier");
-    println!("  client   10.77.0.254   asks 10.77.0.100 every millisecond");
-    println!(
-        "  one switch between them; advertisements every {:?}",
-        scene.advert_interval
-    );
-    println!();
+/// Prints `text`. Nobody reading any more is an error like others, so that the
+/// demo ends early and cleans up.
+pub(crate) fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .context("cannot print")
 }
 
-pub(crate) fn timeline(paint: Paint, timeline: &Timeline, strip: &str) {
-    println!("{}", paint.faint("  since last advert    since cut"));
+pub(crate) fn introduction(paint: Paint, scene: &Scene) -> String {
+    format!(
+        "{}\n\n  node-a   10.77.0.1     priority {PRIORITY_A}   {}\n  \
+         node-b   10.77.0.2     priority {PRIORITY_B}   harrier\n  \
+         client   10.77.0.254   asks 10.77.0.100 every millisecond\n  \
+         one switch between them; advertisements every {:?}\n",
+        paint.strong("Harrier demo: a virtual address survives its node"),
+        scene.peer.name(),
+        scene.advert_interval,
+    )
+}
+
+pub(crate) fn timeline(paint: Paint, timeline: &Timeline, strip: &str) -> String {
+    let mut lines = vec![paint.faint("  since last advert    since cut")];
     for (at, what) in timeline.points() {
         let line = format!(
             "{:>15.1} ms {:>9.1} ms   {what}",
             millis_between(timeline.last_advert, at),
             millis_between(timeline.cut, at),
         );
-        let line = if at == timeline.cut {
+        lines.push(if at == timeline.cut {
             paint.bad(&line)
         } else if at == timeline.first_answer {
             paint.good(&line)
         } else {
             line
-        };
-        println!("{line}");
+        });
     }
-    println!();
     let strip: String = strip
         .chars()
         .map(|slice| match slice {
@@ -92,31 +99,33 @@ pub(crate) fn timeline(paint: Paint, timeline: &Timeline, strip: &str) {
             _ => paint.bad(&slice.to_string()),
         })
         .collect();
-    println!("  answers  {strip}");
-    println!();
     let over = millis_between(timeline.active_down_due, timeline.first_answer);
-    println!(
+    lines.push(format!("\n  answers  {strip}\n"));
+    lines.push(format!(
         "  {}  {} from the last advertisement to the first answer",
         paint.strong("failover"),
         paint.strong(&millis(timeline.failover())),
-    );
-    println!(
+    ));
+    lines.push(format!(
         "            Active_Down_Interval is {}: ratio {:.3}, {over:.1} ms after it",
         millis(timeline.active_down_interval),
         timeline.ratio(),
-    );
-    println!(
-        "  {}    {} without an answer: the cut fell {:.1} ms after an advertisement",
+    ));
+    lines.push(format!(
+        "  {}    {} without an answer: the cut fell {:.1} ms after an advertisement\n",
         paint.strong("outage"),
         paint.strong(&millis(timeline.outage())),
         millis_between(timeline.last_advert, timeline.cut),
-    );
-    println!();
+    ));
+    lines.join("\n")
 }
 
-pub(crate) fn map(paint: Paint, dump: &Dump) {
-    println!("{}", paint.strong(&format!("# {}", dump.command)));
-    println!("{}\n", dump.text);
+pub(crate) fn map(paint: Paint, dump: &Dump) -> String {
+    format!(
+        "{}\n{}\n",
+        paint.strong(&format!("# {}", dump.command)),
+        dump.text
+    )
 }
 
 /// How to look around in what `--keep` leaves up.
@@ -127,14 +136,15 @@ pub(crate) fn guide(paint: Paint, scene: &Scene) -> String {
     let runtime = scene.runtime_directory().display();
     let pins = scene.pins();
     let pins = pins.display();
+    let harrier = harrier();
     let mut text = paint.strong("All of it is still up, node-a still cut off. Have a look:");
     for (command, what) in [
         (
-            format!("harrier status --runtime-dir {runtime}"),
+            format!("{harrier} status --runtime-dir {runtime}"),
             "what node-b thinks",
         ),
         (
-            format!("harrier peers --runtime-dir {runtime}"),
+            format!("{harrier} peers --runtime-dir {runtime}"),
             "whom it has heard",
         ),
         (
@@ -160,12 +170,22 @@ pub(crate) fn guide(paint: Paint, scene: &Scene) -> String {
         ),
         ("cargo xtask demo --clean".to_owned(), "end all of it"),
     ] {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
+        text.push_str(&format!(
             "\n  {command:<68} {}",
             paint.faint(&format!("# {what}"))
-        );
+        ));
     }
     text
+}
+
+/// The binary as one would type it here.
+fn harrier() -> String {
+    let Ok(path) = binary() else {
+        return "harrier".to_owned();
+    };
+    let here = env::current_dir().unwrap_or_default();
+    path.strip_prefix(here)
+        .unwrap_or(&path)
+        .display()
+        .to_string()
 }
