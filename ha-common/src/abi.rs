@@ -343,6 +343,8 @@ counters! {
     truncated Truncated,
     /// Refused: IP version or header length is impossible.
     bad_ip_header BadIpHeader,
+    /// Refused: wrong IPv4 header checksum.
+    bad_ip_checksum BadIpChecksum,
     /// Refused: a fragment.
     fragment Fragment,
     /// Refused: TTL or hop limit below the least accepted.

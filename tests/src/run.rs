@@ -10,8 +10,9 @@ use std::{
     process::{self, Command},
     sync::{
         Mutex, MutexGuard, Once, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    thread,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -30,6 +31,7 @@ const NAMESPACES: &str = "/run/netns";
 
 static SWEPT: Once = Once::new();
 static NUMBER: AtomicU32 = AtomicU32::new(0);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static CREATING: Mutex<()> = Mutex::new(());
 
 /// Held while a namespace or a process is being made, so that a clean-up on a
@@ -102,6 +104,11 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        // On the way out on a signal everything is removed already or just now,
+        // and what fails here only fails because of that: the process ends soon.
+        while INTERRUPTED.load(Ordering::SeqCst) {
+            thread::park();
+        }
         clean(&self.prefix);
     }
 }
@@ -166,9 +173,10 @@ pub fn sweep() {
 }
 
 /// Removes all that this process's runs made, and keeps this process from
-/// making more: for the way out on a signal. `kept` says whether the run of
+/// making more: for the way out on a signal, which the caller ends with an exit. `kept` says whether the run of
 /// [`Run::kept`] is this process's.
 pub fn clean_own(kept: bool) {
+    INTERRUPTED.store(true, Ordering::SeqCst);
     // Never released: whoever is about to make something waits for the exit.
     std::mem::forget(creating());
     let pid = process::id();

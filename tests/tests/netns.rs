@@ -168,6 +168,7 @@ fn a_dead_active_is_replaced_after_active_down() -> Result<()> {
     probe.await_answers(host_a, 0, 100, PATIENCE)?;
 
     let mark = pair.at_b.mark();
+    let answered = probe.mark();
     let cut_at = pair.lab.cut(host_a)?;
     let (last, first) = takeover(&pair.at_b, mark, host_a, host_b)?;
     let waited = first.at.since(last.at);
@@ -181,7 +182,7 @@ fn a_dead_active_is_replaced_after_active_down() -> Result<()> {
         "took over only after {waited:?}"
     );
 
-    probe.await_answers(host_b, 0, 50, PATIENCE)?;
+    probe.await_answers(host_b, answered, 50, PATIENCE)?;
     let announcement = pair
         .at_client
         .await_frame("gratuitous ARP", 0, PATIENCE, |frame| {
@@ -284,6 +285,7 @@ fn ipv6_fails_over_too() -> Result<()> {
     probe.await_answers(host_a, 0, 100, PATIENCE)?;
 
     let mark = pair.at_b.mark();
+    let answered = probe.mark();
     let cut_at = pair.lab.cut(host_a)?;
     let (last, first) = takeover(&pair.at_b, mark, host_a, host_b)?;
     let waited = first.at.since(last.at);
@@ -300,7 +302,7 @@ fn ipv6_fails_over_too() -> Result<()> {
     let expected: Vec<IpAddr> = vec!["fe80::100".parse()?, VIP6.parse()?];
     ensure!(advert.addresses == expected, "link-local first: {advert:?}");
 
-    probe.await_answers(host_b, 0, 50, PATIENCE)?;
+    probe.await_answers(host_b, answered, 50, PATIENCE)?;
     for address in expected {
         let announcement =
             pair.at_client

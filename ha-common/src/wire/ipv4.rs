@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791), as far as VRRP needs it.
 
-use super::{Frame, Refusal, Window, eth, vrrp};
+use super::{Frame, Refusal, Window, checksum::Sum, eth, vrrp};
 use crate::types::{AddressFamily, RouterAddress};
 
 /// Offset of the header in the frame.
@@ -21,24 +21,35 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
     if protocol != vrrp::PROTOCOL {
         return Ok(Frame::Other);
     }
-    let Some([version_ihl, _, total_high, total_low]) = window.bytes_at(START) else {
+    let Some(first) = window.bytes_at::<8>(START) else {
         return Err(Refusal::Truncated);
     };
+    let [version_ihl, _, total_high, total_low, ..] = first;
     let header_len = usize::from(version_ihl & 0x0f) << 2;
     let total_len = usize::from(u16::from_be_bytes([total_high, total_low]));
     if version_ihl >> 4 != 4 || header_len < MIN_HEADER_LEN || total_len < header_len {
         return Err(Refusal::BadIpHeader);
     }
-    if u16::from_be_bytes([fragment_high, fragment_low]) & FRAGMENT_MASK != 0 {
-        return Err(Refusal::Fragment);
-    }
-    let (Some(source), Some(destination), Some(source_mac)) = (
+    let (Some(ttl_to_checksum), Some(source), Some(destination), Some(source_mac)) = (
+        window.bytes_at::<4>(START + 8),
         window.bytes_at::<4>(START + 12),
         window.bytes_at::<4>(START + 16),
         eth::source(window),
     ) else {
         return Err(Refusal::Truncated);
     };
+    let fixed = Sum::new()
+        .add_8(first)
+        .add_4(ttl_to_checksum)
+        .add_4(source)
+        .add_4(destination);
+    let sum = options(window, header_len, fixed).ok_or(Refusal::Truncated)?;
+    if !sum.is_valid() {
+        return Err(Refusal::BadIpChecksum);
+    }
+    if u16::from_be_bytes([fragment_high, fragment_low]) & FRAGMENT_MASK != 0 {
+        return Err(Refusal::Fragment);
+    }
     let [a, b, c, d] = source;
     let carrier = vrrp::Carrier {
         family: AddressFamily::Ipv4,
@@ -50,4 +61,17 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
         length: total_len.wrapping_sub(header_len),
     };
     vrrp::header(window, carrier).map(Frame::Advertisement)
+}
+
+/// Adds the options of a header of `header_len` octets, 20 to 60, to `sum`;
+/// `None` if the frame ends before they do.
+#[inline(always)]
+fn options<W: Window>(window: &W, header_len: usize, sum: Sum) -> Option<Sum> {
+    let mut sum = sum;
+    let mut at = MIN_HEADER_LEN;
+    while at < header_len {
+        sum = sum.add_4(window.bytes_at(START.wrapping_add(at))?);
+        at = at.wrapping_add(4);
+    }
+    Some(sum)
 }

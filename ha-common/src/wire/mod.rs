@@ -60,6 +60,8 @@ refusals! {
     Truncated,
     /// The IP version or header length is impossible.
     BadIpHeader,
+    /// Wrong IPv4 header checksum.
+    BadIpChecksum,
     /// An IPv4 fragment.
     Fragment,
     /// TTL or hop limit below [`Instance::min_ttl`](crate::abi::Instance::min_ttl).

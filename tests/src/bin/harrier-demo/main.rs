@@ -110,7 +110,7 @@ fn demo(options: &Options) -> Result<()> {
         show::say("  node-a answers; cutting it off at a random point of the interval …\n")?;
     }
     let cut = scene.cut_node_a()?;
-    scene.await_takeover()?;
+    scene.await_takeover(scene.probe.mark())?;
     let timeline = Timeline::read(&scene, cut)?;
     if options.json {
         show::say(&serde_json::to_string_pretty(

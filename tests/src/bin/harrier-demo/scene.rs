@@ -151,10 +151,10 @@ impl Scene {
         self.lab.cut(self.a())
     }
 
-    /// Waits until node-b has answered for a while.
-    pub(crate) fn await_takeover(&self) -> Result<()> {
+    /// Waits until node-b has answered for a while, from the mark `from` on.
+    pub(crate) fn await_takeover(&self, from: usize) -> Result<()> {
         self.probe
-            .await_answers(self.b(), 0, 150, self.patience())
+            .await_answers(self.b(), from, 150, self.patience())
             .map(drop)
             .with_context(|| format!("the log of node-b:\n{}", self.node_b.process.log()))
     }
