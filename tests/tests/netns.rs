@@ -7,10 +7,6 @@
 use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use ha_common::{
-    fsm::timers::{active_down_interval, skew_time},
-    types::{Priority, Version},
-};
 use ha_tests::{
     capture::{Capture, Frame},
     daemon::{Harrier, Instance},
@@ -22,6 +18,14 @@ use ha_tests::{
 
 /// What takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Active_Down_Interval of priority 100 at 100 ms, by hand:
+/// 3 × 100 ms + (256 − 100) / 256 × 100 ms. Not by the code under test.
+const ACTIVE_DOWN: Duration = Duration::from_nanos(360_937_500);
+/// The same at 10 ms.
+const ACTIVE_DOWN_FAST: Duration = Duration::from_nanos(36_093_750);
+/// Skew_Time of priority 100 at 100 ms.
+const SKEW: Duration = Duration::from_nanos(60_937_500);
 
 const VIP: &str = "10.77.0.100";
 const VIP_CIDR: &str = "10.77.0.100/16";
@@ -172,7 +176,7 @@ fn a_dead_active_is_replaced_after_active_down() -> Result<()> {
     let cut_at = pair.lab.cut(host_a)?;
     let (last, first) = takeover(&pair.at_b, mark, host_a, host_b)?;
     let waited = first.at.since(last.at);
-    let due = active_down_interval(Version::V3, Priority(100), Duration::from_millis(100));
+    let due = ACTIVE_DOWN;
     ensure!(
         waited >= due,
         "took over after {waited:?}, before Active_Down {due:?}"
@@ -218,7 +222,7 @@ fn a_clean_stop_hands_over_within_the_skew() -> Result<()> {
         "{last:?}"
     );
     let waited = first.at.since(last.at);
-    let skew = skew_time(Version::V3, Priority(100), Duration::from_millis(100));
+    let skew = SKEW;
     ensure!(
         waited >= skew,
         "took over after {waited:?}, before Skew_Time {skew:?}"
@@ -289,7 +293,7 @@ fn ipv6_fails_over_too() -> Result<()> {
     let cut_at = pair.lab.cut(host_a)?;
     let (last, first) = takeover(&pair.at_b, mark, host_a, host_b)?;
     let waited = first.at.since(last.at);
-    let due = active_down_interval(Version::V3, Priority(100), Duration::from_millis(100));
+    let due = ACTIVE_DOWN;
     ensure!(
         waited >= due,
         "took over after {waited:?}, before Active_Down {due:?}"
@@ -401,7 +405,7 @@ fn ten_millisecond_advertisements_fail_over() -> Result<()> {
     pair.lab.cut(host_a)?;
     let (last, first) = takeover(&pair.at_b, mark, host_a, host_b)?;
     let waited = first.at.since(last.at);
-    let due = active_down_interval(Version::V3, Priority(100), Duration::from_millis(10));
+    let due = ACTIVE_DOWN_FAST;
     ensure!(
         waited >= due,
         "took over after {waited:?}, before Active_Down {due:?}"

@@ -68,10 +68,10 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
 #[inline(always)]
 fn options<W: Window>(window: &W, header_len: usize, sum: Sum) -> Option<Sum> {
     let mut sum = sum;
-    let mut at = MIN_HEADER_LEN;
-    while at < header_len {
-        sum = sum.add_4(window.bytes_at(START.wrapping_add(at))?);
-        at = at.wrapping_add(4);
+    let mut end = header_len;
+    while end > MIN_HEADER_LEN {
+        end = end.wrapping_sub(4);
+        sum = sum.add_4(window.bytes_at(START.wrapping_add(end))?);
     }
     Some(sum)
 }

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use ha_common::{
     abi,
-    fsm::StateKind,
     time::Timestamp,
-    types::{AddressFamily, Centiseconds, MacAddress, RouterAddress},
+    types::{Centiseconds, MacAddress, RouterAddress},
 };
 
 use crate::{
     config::{Config, InstanceConfig},
-    control::protocol::{
-        Counters, Family, InstanceState, InstanceStatus, Peer, Reply, Request, Status,
-    },
+    control::protocol::{Counters, InstanceStatus, Peer, Reply, Request, Status},
     driver,
     engine::Snapshot,
     kernel,
@@ -81,17 +78,9 @@ impl View {
             name: config.name.clone(),
             interface: config.interface.clone(),
             vrid: config.vrid.value(),
-            family: match config.family {
-                AddressFamily::Ipv4 => Family::Ipv4,
-                AddressFamily::Ipv6 => Family::Ipv6,
-            },
+            family: config.family.into(),
             version: config.version.number(),
-            state: match snapshot.state {
-                StateKind::Init => InstanceState::Init,
-                StateKind::Backup => InstanceState::Backup,
-                StateKind::Active => InstanceState::Active,
-                StateKind::Fault => InstanceState::Fault,
-            },
+            state: snapshot.state.into(),
             base_priority: config.priority.0,
             priority: config.priority.0,
             advert_interval_ms: millis(config.advert_interval),
