@@ -356,6 +356,31 @@ fn every_address_of_an_instance_moves() -> Result<()> {
     Ok(())
 }
 
+/// The announcement goes out with the takeover, not when a timer next runs: the
+/// new Active's second advertisement is an interval away.
+#[test]
+fn the_first_announcement_goes_out_with_the_takeover() -> Result<()> {
+    let slow = |priority| Instance {
+        advert_interval: Duration::from_secs(1),
+        ..Instance::new(priority, &[VIP_CIDR, "10.77.0.101/16"])
+    };
+    let mut pair = Pair::settled(&[slow(200)], &[slow(100)])?;
+    let (host_a, host_b) = pair.lab.pair();
+    let mark = pair.at_client.mark();
+    pair.a.stop()?;
+    let first = pair.at_client.await_frame("the takeover", mark, PATIENCE, from(host_b))?;
+    for address in [VIP, "10.77.0.101"] {
+        let ip: IpAddr = address.parse()?;
+        let announced = pair.at_client.await_frame(address, mark, PATIENCE, |frame| {
+            frame.at >= first.at && frame.packet.announces(ip)
+        })?;
+        let after = announced.at.since(first.at);
+        ensure!(after < PROMPT, "{address} was announced {after:?} after the takeover");
+    }
+    ensure!(host_a.addresses()?.iter().all(|address| address != VIP));
+    Ok(())
+}
+
 #[test]
 fn a_start_removes_what_a_killed_predecessor_left() -> Result<()> {
     let mut pair = Pair::settled(&[high()], &[low()])?;

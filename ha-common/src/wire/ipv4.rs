@@ -12,6 +12,9 @@ const MIN_HEADER_LEN: usize = 20;
 const FRAGMENT_MASK: u16 = 0x3fff;
 
 /// Sorts an IPv4 frame.
+///
+/// Nothing but the lengths, which say where the header ends, is believed before
+/// its checksum: an XDP program runs before the stack drops what was damaged.
 #[inline(always)]
 pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
     // Fragment field, TTL and protocol in one read: other traffic needs no more.
@@ -43,7 +46,7 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
         .add_4(ttl_to_checksum)
         .add_4(source)
         .add_4(destination);
-    let sum = options(window, header_len, fixed).ok_or(Refusal::Truncated)?;
+    let sum = add_options(window, header_len, fixed).ok_or(Refusal::Truncated)?;
     if !sum.is_valid() {
         return Err(Refusal::BadIpChecksum);
     }
@@ -65,9 +68,11 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
 
 /// Adds the options of a header of `header_len` octets, 20 to 60, to `sum`;
 /// `None` if the frame ends before they do.
+///
+/// It counts down: of a loop that counts up, the verifier learns the header's
+/// length, and then proves all that follows once for each of the 11 lengths.
 #[inline(always)]
-fn options<W: Window>(window: &W, header_len: usize, sum: Sum) -> Option<Sum> {
-    let mut sum = sum;
+fn add_options<W: Window>(window: &W, header_len: usize, mut sum: Sum) -> Option<Sum> {
     let mut end = header_len;
     while end > MIN_HEADER_LEN {
         end = end.wrapping_sub(4);

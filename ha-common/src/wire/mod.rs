@@ -130,13 +130,14 @@ pub struct Claim {
 /// # Errors
 ///
 /// A frame of IP protocol 112 that fails one of, in this order: IP version and
-/// header length, fragment, length of at least 8 octets, frame as long as the
-/// IP header says, VRRP version, type.
+/// header length, frame as long as the IP header itself, IPv4 header checksum,
+/// fragment, length of at least 8 octets, frame as long as the IP header says,
+/// VRRP version, type.
 ///
 /// The protocol is read before the rest of the IP header, so only VRRP can be
-/// refused here. TTL and hop limit are policy and judged by
-/// [`vrrp::validate`]: with an unknown VRID such a packet counts as not
-/// configured.
+/// refused here, and other traffic does not pay for the header's checksum. TTL
+/// and hop limit are policy and judged by [`vrrp::validate`]: with an unknown
+/// VRID such a packet counts as not configured.
 #[inline(always)]
 pub fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
     let Some(ether_type) = window.bytes_at::<2>(eth::ETHER_TYPE) else {

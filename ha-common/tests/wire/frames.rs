@@ -47,6 +47,23 @@ pub(crate) fn pseudo_header(family: AddressFamily, frame: &[u8], message_len: us
     }
 }
 
+/// Makes the IPv4 header's checksum right again after a test changed the frame.
+/// What is not IPv4, or ends before its header, stays as it is.
+pub(crate) fn seal_ip(frame: &mut [u8]) {
+    if frame.get(12..14) != Some(&[0x08, 0x00]) {
+        return;
+    }
+    let header_len = frame.get(14).map_or(0, |octet| usize::from(octet % 16) * 4);
+    let Some(header) = frame.get_mut(14..14 + header_len) else {
+        return;
+    };
+    if let Some(field) = header.get_mut(10..12) {
+        field.fill(0);
+        let checksum = textbook_checksum(&[header]);
+        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
 /// A frame around a message. `options` are the IPv4 header's, a multiple of 4.
 pub(crate) fn frame(
     family: AddressFamily,
@@ -67,6 +84,7 @@ pub(crate) fn frame(
             frame.extend(&source.0[..4]);
             frame.extend([224, 0, 0, 18]);
             frame.extend(options);
+            seal_ip(&mut frame);
         }
         AddressFamily::Ipv6 => {
             let length = u16::try_from(message.len()).unwrap();
@@ -162,7 +180,7 @@ impl Case {
         frame
     }
 
-    /// Makes the checksum right again after a test changed the frame. The
+    /// Makes both checksums right again after a test changed the frame. The
     /// message reaches to the frame's end.
     pub(crate) fn seal(&self, frame: &mut [u8]) {
         let at = self.message_at();
@@ -173,6 +191,7 @@ impl Case {
         };
         let checksum = textbook_checksum(&[&pseudo, &frame[at..]]);
         frame[at + 6..at + 8].copy_from_slice(&checksum.to_be_bytes());
+        seal_ip(frame);
     }
 
     /// The virtual router that the advertisement is for, as another node has it.
@@ -225,7 +244,7 @@ pub(crate) fn judge(frame: &[u8], family: AddressFamily, instance: &abi::Instanc
     }
 }
 
-/// What becomes of the case's advertisement after `change`, with the checksum
+/// What becomes of the case's advertisement after `change`, with both checksums
 /// made right again.
 pub(crate) fn judged(case: &Case, change: impl FnOnce(&mut Vec<u8>)) -> Verdict {
     let mut frame = case.frame();
@@ -234,10 +253,11 @@ pub(crate) fn judged(case: &Case, change: impl FnOnce(&mut Vec<u8>)) -> Verdict 
     judge(&frame, case.family, &case.instance())
 }
 
-/// The same with the checksum left alone.
+/// The same with the message's checksum left alone; the IPv4 header's is right.
 pub(crate) fn judged_unsealed(case: &Case, change: impl FnOnce(&mut Vec<u8>)) -> Verdict {
     let mut frame = case.frame();
     change(&mut frame);
+    seal_ip(&mut frame);
     judge(&frame, case.family, &case.instance())
 }
 

@@ -9,7 +9,7 @@ use ha_common::{
 
 use crate::frames::{
     Case, IPV4_MESSAGE, IPV6_MESSAGE, MAC, Verdict, accepted, all, judge, judged, judged_unsealed,
-    textbook_checksum,
+    seal_ip, textbook_checksum,
 };
 
 #[test]
@@ -111,6 +111,53 @@ fn impossible_ip_headers_are_refused() {
     // A total length below the header length.
     assert_eq!(judged_unsealed(&Case::v3(), |f| f[17] = 19), bad);
     assert_eq!(judged_unsealed(&Case::ipv6(), |f| f[14] = 0x50), bad);
+}
+
+#[test]
+fn a_wrong_ip_checksum_is_refused() {
+    let bad = Verdict::Refused(Refusal::BadIpChecksum);
+    for options in 0..=10 {
+        for case in [Case::v2(), Case::v3()] {
+            let case = Case {
+                options: vec![1; options * 4],
+                ..case
+            };
+            let whole = case.frame();
+            // All of the header but what it takes to find its end: version and
+            // length (14), total length (16, 17) and protocol (23).
+            for at in (14..case.message_at()).filter(|at| ![14, 16, 17, 23].contains(at)) {
+                for change in [1, 0x80] {
+                    let mut frame = whole.clone();
+                    frame[at] ^= change;
+                    assert_eq!(judge(&frame, case.family, &case.instance()), bad, "{at}");
+                }
+            }
+            // A total length that the frame holds.
+            let mut frame = whole.clone();
+            frame[17] -= 1;
+            assert_eq!(judge(&frame, case.family, &case.instance()), bad);
+            // Never skipped: no field value means "no checksum".
+            let mut frame = whole;
+            frame[24..26].fill(0);
+            assert_eq!(judge(&frame, case.family, &case.instance()), bad);
+        }
+    }
+}
+
+#[test]
+fn the_whole_header_is_there_before_its_checksum_is_judged() {
+    let case = Case {
+        options: vec![1; 40],
+        ..Case::v3()
+    };
+    let mut frame = case.frame();
+    frame[24] ^= 1;
+    let refusal = |len| judge(&frame[..len], case.family, &case.instance());
+    let end = case.message_at();
+    for len in 24..end {
+        assert_eq!(refusal(len), Verdict::Refused(Refusal::Truncated), "{len}");
+    }
+    assert_eq!(refusal(end), Verdict::Refused(Refusal::BadIpChecksum));
 }
 
 #[test]
@@ -243,6 +290,7 @@ fn the_lower_rung_counts() {
     assert_eq!(at, 34, "the offsets below are literal");
     let rungs: &[(Refusal, Break)] = &[
         (Refusal::BadIpHeader, |f| f[14] = 0x55),
+        (Refusal::BadIpChecksum, |f| f[24] ^= 0x55),
         (Refusal::Fragment, |f| f[20] = 0x20),
         (Refusal::TooShort, |f| f[17] = 27),
         (Refusal::BadVersion, |f| f[34] = 0x41 | f[34] & 0x0f),
@@ -268,8 +316,10 @@ fn the_lower_rung_counts() {
             }
             // Later, so that it has the last word where both touch one octet.
             break_low(&mut frame);
-            if *refusal == Refusal::OwnAddress {
-                case.seal(&mut frame);
+            match refusal {
+                Refusal::BadIpHeader | Refusal::BadIpChecksum => {}
+                Refusal::OwnAddress => case.seal(&mut frame),
+                _ => seal_ip(&mut frame),
             }
             assert_eq!(
                 judge(&frame, case.family, &case.instance()),

@@ -41,6 +41,7 @@ fn opinion(
         let right = word(frame, 12)? == 0x0800
             && packet[0] >> 4 == 4
             && header_len >= 20
+            && textbook_checksum(&[&packet[..header_len]]) == 0
             && word(packet, 6)? & 0x3fff == 0
             && packet[9] == 112
             && packet[16..20] == [224, 0, 0, 18];

@@ -9,6 +9,7 @@ use ha_common::{
 
 use crate::frames::{
     Case, IPV4_MESSAGE, IPV6_MESSAGE, Verdict, accepted, all, ip, judge, judged, judged_unsealed,
+    seal_ip,
 };
 
 #[test]
@@ -27,6 +28,7 @@ fn ttl_below_the_least_is_refused() {
         }
         let mut frame = case.frame();
         frame[at] = 64;
+        seal_ip(&mut frame);
         let relaxed = Instance {
             min_ttl: 64,
             ..case.instance()

@@ -20,7 +20,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
     announcements::claim,
-    frames::{Case, VRID, Verdict, frame, ip, judge},
+    frames::{Case, VRID, Verdict, frame, ip, judge, seal_ip},
     oracle,
 };
 
@@ -198,9 +198,31 @@ proptest! {
         let mut frame = case.frame();
         let at = if case.family == AddressFamily::Ipv4 { 26 } else { 22 };
         frame[at + bit / 8] ^= 1 << (bit % 8);
+        // Past the IPv4 header's own checksum.
+        seal_ip(&mut frame);
         let verdict = judge(&frame, case.family, &case.instance());
         let turned = matches!(verdict, Verdict::Accepted(advert) if advert.message_only_checksum);
         prop_assert!(turned || verdict == Verdict::Refused(Refusal::BadChecksum), "{:?}", verdict);
+    }
+
+    #[test]
+    fn a_flipped_bit_of_an_ipv4_header_is_not_accepted(
+        case in completed(prop_oneof![v3_ipv4(0..8), v2(0..8)]),
+        position in any::<prop::sample::Index>(),
+    ) {
+        let mut frame = case.frame();
+        let bit = position.index((case.message_at() - 14) * 8);
+        let at = 14 + bit / 8;
+        frame[at] ^= 1 << (bit % 8);
+        match (at, judge(&frame, case.family, &case.instance())) {
+            // Another protocol.
+            (23, verdict) => prop_assert_eq!(verdict, Verdict::Other),
+            // The lengths have rungs of their own below.
+            (14 | 16 | 17, verdict) => {
+                prop_assert!(matches!(verdict, Verdict::Refused(_)), "{:?}", verdict);
+            }
+            (_, verdict) => prop_assert_eq!(verdict, Verdict::Refused(Refusal::BadIpChecksum)),
+        }
     }
 
     #[test]

@@ -235,9 +235,9 @@ impl Driver {
             let Some(id) = self.engine.poll_due(now) else {
                 return;
             };
-            if self.engine.state(id) == StateKind::Backup
-                && let Some(advert) = self.unseen(id)
-            {
+            // A Backup is held back by it. An Active that finds one has been outranked
+            // while its ring was full.
+            if let Some(advert) = self.unseen(id) {
                 self.engine.handle_advert(now, id, &advert);
             }
             self.engine.handle_timeout(now, id);

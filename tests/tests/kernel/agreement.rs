@@ -64,9 +64,29 @@ fn expected(frame: &[u8], instances: &HashMap<InstanceKey, Instance>) -> Vec<Cou
     }
 }
 
-/// Makes the VRRP checksum over the message right again, so that a change gets
-/// past it. In version 3 over IPv4 both forms are accepted.
+/// Makes the checksum of an IPv4 header right again, so that a change gets past
+/// it.
+fn repair_ip(frame: &mut [u8]) {
+    if frame.get(12..14) != Some(&[0x08, 0x00]) {
+        return;
+    }
+    let length = frame
+        .get(14)
+        .map_or(0, |octet| usize::from(octet & 0x0f) * 4);
+    let Some(header) = frame.get_mut(14..14 + length) else {
+        return;
+    };
+    if let Some(field) = header.get_mut(10..12) {
+        field.fill(0);
+        let sum = checksum(&[header]);
+        header[10..12].copy_from_slice(&sum);
+    }
+}
+
+/// Makes the IPv4 header's checksum and the VRRP checksum over the message right
+/// again. In version 3 over IPv4 both forms of the latter are accepted.
 fn repaired(mut frame: Vec<u8>) -> Vec<u8> {
+    repair_ip(&mut frame);
     let ipv6 = frame.get(12) == Some(&0x86);
     let start = if ipv6 {
         54
@@ -114,7 +134,7 @@ fn originals() -> Vec<Vec<u8>> {
 }
 
 /// Valid frames with a few octets changed, now and then cut, now and then with
-/// the checksum made right again.
+/// the checksums made right again.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     (
         prop::sample::select(originals()),
@@ -138,14 +158,16 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// Arbitrary octets, behind an EtherType and a protocol that are looked at.
+/// Arbitrary octets, behind an EtherType and a protocol that are looked at, now
+/// and then with a right IPv4 header checksum.
 fn arbitrary() -> impl Strategy<Value = Vec<u8>> {
     (
         prop::sample::select(vec![[0x08, 0x00], [0x08, 0x06], [0x86, 0xdd], [0, 0]]),
         prop::sample::select(vec![112u8, 58, 17]),
         prop::collection::vec(any::<u8>(), 14..200),
+        any::<bool>(),
     )
-        .prop_map(|(ether_type, protocol, mut frame)| {
+        .prop_map(|(ether_type, protocol, mut frame, repair)| {
             frame[12..14].copy_from_slice(&ether_type);
             let place = if ether_type == [0x08, 0x00] { 23 } else { 20 };
             if let Some(octet) = frame.get_mut(place) {
@@ -153,6 +175,9 @@ fn arbitrary() -> impl Strategy<Value = Vec<u8>> {
             }
             if ether_type == [0x08, 0x00] && frame.len() > 14 {
                 frame[14] = frame[14] & 0x0f | 0x40;
+            }
+            if repair {
+                repair_ip(&mut frame);
             }
             frame
         })
@@ -202,6 +227,7 @@ fn kernel_and_user_space_agree_on_mutated_frames() -> Result<()> {
             Counter::Accepted,
             Counter::ForeignClaims,
             Counter::Truncated,
+            Counter::BadIpChecksum,
             Counter::Fragment,
             Counter::BadLength,
             Counter::NotConfigured,
@@ -216,6 +242,11 @@ fn kernel_and_user_space_agree_on_arbitrary_octets() -> Result<()> {
     agree(
         20_000,
         arbitrary,
-        &[Counter::Truncated, Counter::BadIpHeader],
+        &[
+            Counter::Truncated,
+            Counter::BadIpHeader,
+            Counter::BadIpChecksum,
+            Counter::Fragment,
+        ],
     )
 }

@@ -37,6 +37,8 @@ pub(crate) struct Frame {
     pub(crate) options: Vec<u8>,
     /// Flags and fragment offset of IPv4.
     pub(crate) fragment: u16,
+    /// Offset in the IPv4 header of an octet whose last bit flips on the way.
+    pub(crate) flipped: Option<usize>,
     /// In place of IPv4's total or IPv6's payload length.
     pub(crate) length: Option<u16>,
     pub(crate) version: u8,
@@ -67,6 +69,7 @@ pub(crate) fn v3() -> Frame {
         ihl: None,
         options: vec![],
         fragment: 0,
+        flipped: None,
         length: None,
         version: 3,
         kind: 1,
@@ -151,6 +154,9 @@ impl Frame {
                 header.extend(&self.options);
                 let sum = checksum(&[&header]);
                 header[10..12].copy_from_slice(&sum);
+                if let Some(place) = self.flipped {
+                    header[place] ^= 1;
+                }
                 frame.extend([0x08, 0x00]);
                 frame.extend(header);
             }

@@ -133,6 +133,37 @@ pub(crate) fn refused() -> Vec<(&'static str, Frame, Counter)> {
             C::BadIpHeader,
         ),
         (
+            "IPv4 header checksum",
+            v3().with(|it| it.flipped = Some(11)),
+            C::BadIpChecksum,
+        ),
+        (
+            "TTL 254 that became 255",
+            v3().with(|it| {
+                it.ttl = 254;
+                it.flipped = Some(8);
+            }),
+            C::BadIpChecksum,
+        ),
+        (
+            "another source, version 2",
+            v2().with(|it| it.flipped = Some(15)),
+            C::BadIpChecksum,
+        ),
+        (
+            "whole packet that became a fragment",
+            v3().with(|it| it.flipped = Some(7)),
+            C::BadIpChecksum,
+        ),
+        (
+            "last octet of the longest IPv4 header",
+            v3().with(|it| {
+                it.options = vec![1; 40];
+                it.flipped = Some(59);
+            }),
+            C::BadIpChecksum,
+        ),
+        (
             "first fragment",
             v3().with(|it| it.fragment = 0x2000),
             C::Fragment,
