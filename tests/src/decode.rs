@@ -55,6 +55,13 @@ pub enum Packet {
         /// Target link-layer address option.
         mac: Option<MacAddress>,
     },
+    /// ICMP type 3: something could not be delivered.
+    Unreachable {
+        /// Who says so.
+        source: IpAddr,
+        /// 2: nobody there speaks the protocol.
+        code: u8,
+    },
     /// UDP.
     Udp {
         /// Sender.
@@ -121,6 +128,10 @@ pub fn decode(frame: &[u8]) -> Option<Packet> {
             let destination = IpAddr::from(array::<4>(payload, 16)?);
             let body = payload.get(header..total)?;
             match payload.get(9)? {
+                1 if *body.first()? == 3 => Some(Packet::Unreachable {
+                    source,
+                    code: *body.get(1)?,
+                }),
                 17 => udp(source, destination, body),
                 112 => advert(source, body),
                 _ => None,

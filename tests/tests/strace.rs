@@ -1,11 +1,15 @@
 //! A Backup makes no system call per received advertisement.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use ha_tests::{
+    capture::Injector,
     daemon::{Harrier, Instance},
-    lab::Lab,
+    lab::{INTERFACE, Lab},
     need,
     process::Process,
 };
@@ -31,33 +35,126 @@ fn a_backup_sleeps_through_advertisements() -> Result<()> {
     let mut backup = Harrier::start(&lab, host_b, &[instance(100)])?;
     backup.await_state("web", "backup", PATIENCE)?;
 
-    let directory = lab.directory("strace")?;
+    // As it is: the Active's own advertisements.
+    let alone = traced(&lab, &backup, "alone", || {
+        at_b.await_adverts(
+            "advertisements",
+            at_b.mark(),
+            usize::try_from(ADVERTS)?,
+            2 * PATIENCE,
+            |advert| advert.priority == 200,
+        )
+        .map(drop)
+    })?;
+    println!(
+        "{}\n{ADVERTS} advertisements heard in {:.1} s",
+        alone.table, alone.seconds
+    );
+    // One wake-up per deadline, and there are at least two advertisements to a
+    // deadline: Active_Down is 3.6 intervals from the latest one at most 1 old.
+    ensure!(
+        2 * alone.wakes < ADVERTS,
+        "{} wake-ups:\n{}",
+        alone.wakes,
+        alone.table
+    );
+    // A wake-up costs the wait itself and setting the next deadline.
+    ensure!(
+        alone.calls <= 3 * alone.wakes,
+        "{} calls for {} wake-ups:\n{}",
+        alone.calls,
+        alone.wakes,
+        alone.table
+    );
+
+    // Ten times the advertisements: each of the Active's comes nine times more.
+    let before = heard(&backup)?;
+    let at_a = lab.capture(host_a)?;
+    let injector = Injector::open(&lab.client.netns, INTERFACE)?;
+    let crowded = traced(&lab, &backup, "crowded", || {
+        for _ in 0..ADVERTS / 4 {
+            // What node-a sends comes in at its port of the switch; a copy goes out.
+            let genuine = at_a.await_frame("an advertisement", at_a.mark(), PATIENCE, |frame| {
+                !frame.outgoing && frame.advert().is_some()
+            })?;
+            for _ in 0..9 {
+                injector.send(genuine.bytes())?;
+            }
+        }
+        Ok(())
+    })?;
+    let copies = 9 * ADVERTS / 4;
+    let heard = heard(&backup)? - before;
+    println!(
+        "{}\n{heard} advertisements heard in {:.1} s",
+        crowded.table, crowded.seconds
+    );
+    ensure!(
+        heard > copies,
+        "the copies did not count: {heard} advertisements heard"
+    );
+    // Were there a call for each advertisement, there would be ten times as many.
+    let rate = |calls: &Calls| calls.calls as f64 / calls.seconds;
+    ensure!(
+        rate(&crowded) < 1.5 * rate(&alone),
+        "{:.0} calls a second became {:.0} with ten times the advertisements:\n{}",
+        rate(&alone),
+        rate(&crowded),
+        crowded.table
+    );
+    let status = backup.await_state("web", "backup", PATIENCE)?;
+    ensure!(
+        status.transitions == 1,
+        "it did not stay Backup: {status:?}"
+    );
+    Ok(())
+}
+
+/// Advertisements that `daemon` has counted of its only peer.
+fn heard(daemon: &Harrier) -> Result<u64> {
+    let peers = daemon.peers()?;
+    let peer = peers.first().context("no peer")?;
+    Ok(peer.adverts)
+}
+
+/// What strace counted.
+#[derive(Debug)]
+struct Calls {
+    calls: u64,
+    /// Calls that wait: every wake-up ends one of these.
+    wakes: u64,
+    seconds: f64,
+    table: String,
+}
+
+/// The system calls of `daemon` in all its threads while `work` runs.
+fn traced(
+    lab: &Lab,
+    daemon: &Harrier,
+    name: &str,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<Calls> {
+    let directory = lab.directory(&format!("strace-{name}"))?;
     let table_file = directory.join("table");
     let mut strace = Process::start(
         "strace",
         Command::new("strace")
             .args(["--summary-only", "--follow-forks", "--attach"])
-            .arg(backup.process.id().to_string())
+            .arg(daemon.process.id().to_string())
             .arg("--output")
             .arg(&table_file),
         directory.join("log"),
     )?;
     // Attached once it says so for each thread; from then on it counts.
     strace.await_log("attached", PATIENCE)?;
-    at_b.await_adverts(
-        "advertisements",
-        at_b.mark(),
-        usize::try_from(ADVERTS)?,
-        2 * PATIENCE,
-        |advert| advert.priority == 200,
-    )?;
+    let start = Instant::now();
+    work()?;
+    let seconds = start.elapsed().as_secs_f64();
     strace.signal(Signal::INT)?;
     strace.await_end(PATIENCE)?;
-
     let table = std::fs::read_to_string(&table_file).context("strace wrote no table")?;
     let calls = calls_of(&table, "total").with_context(|| format!("no total in\n{table}"))?;
-    // Every wake-up ends one of these.
-    let wakes: u64 = [
+    let wakes = [
         "epoll_wait",
         "epoll_pwait",
         "epoll_pwait2",
@@ -68,32 +165,16 @@ fn a_backup_sleeps_through_advertisements() -> Result<()> {
     .into_iter()
     .filter_map(|name| calls_of(&table, name))
     .sum();
-    println!("{table}\n{calls} system calls, {wakes} wake-ups, {ADVERTS} advertisements received");
-    let status = backup.await_state("web", "backup", PATIENCE)?;
-    ensure!(
-        status.transitions == 1,
-        "it did not stay Backup: {status:?}"
-    );
     ensure!(
         wakes > 0,
         "strace counted no wake-up: it was not attached\n{table}"
     );
-    // One wake-up per deadline, and there are at least two advertisements to a
-    // deadline: Active_Down is 3.6 intervals from the latest one at most 1 old.
-    ensure!(
-        2 * wakes < ADVERTS,
-        "{wakes} wake-ups for {ADVERTS} advertisements:\n{table}"
-    );
-    // A wake-up costs the wait itself and setting the next deadline.
-    ensure!(
-        calls <= 3 * wakes,
-        "{calls} system calls for {wakes} wake-ups:\n{table}"
-    );
-    ensure!(
-        calls < ADVERTS,
-        "{calls} system calls for {ADVERTS} advertisements:\n{table}"
-    );
-    Ok(())
+    Ok(Calls {
+        calls,
+        wakes,
+        seconds,
+        table,
+    })
 }
 
 /// The calls in the line of `name` in strace's table:

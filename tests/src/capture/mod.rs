@@ -242,17 +242,41 @@ impl Drop for Capture {
     }
 }
 
-/// Sends `frame` out of `interface` in `netns` as it is.
+/// Sends frames out of an interface as they are.
+#[derive(Debug)]
+pub struct Injector {
+    socket: PacketSocket,
+}
+
+impl Injector {
+    /// An injector at `interface` in `netns`.
+    ///
+    /// # Errors
+    /// If the packet socket cannot be opened.
+    pub fn open(netns: &Netns, interface: &str) -> Result<Self> {
+        let index = ifindex(netns, interface)?;
+        let socket = netns.enter(|| PacketSocket::open(index))??;
+        Ok(Self { socket })
+    }
+
+    /// Sends `frame`.
+    ///
+    /// # Errors
+    /// If the interface refuses it.
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        let sent = rustix::net::send(&self.socket, frame, rustix::net::SendFlags::empty())
+            .context("cannot send a frame")?;
+        anyhow::ensure!(sent == frame.len(), "sent {sent} of {} octets", frame.len());
+        Ok(())
+    }
+}
+
+/// Sends one `frame` out of `interface` in `netns` as it is.
 ///
 /// # Errors
-/// If the packet socket cannot be opened or refuses the frame.
+/// As [`Injector`].
 pub fn inject(netns: &Netns, interface: &str, frame: &[u8]) -> Result<()> {
-    let index = ifindex(netns, interface)?;
-    let socket = netns.enter(|| PacketSocket::open(index))??;
-    let sent = rustix::net::send(&socket, frame, rustix::net::SendFlags::empty())
-        .with_context(|| format!("cannot send from {interface}"))?;
-    anyhow::ensure!(sent == frame.len(), "sent {sent} of {} octets", frame.len());
-    Ok(())
+    Injector::open(netns, interface)?.send(frame)
 }
 
 fn receive(socket: &PacketSocket, shared: &Shared, stop: &OwnedFd) -> Result<()> {
