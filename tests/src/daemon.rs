@@ -40,6 +40,8 @@ pub struct Instance {
     pub advert_interval: Duration,
     /// Whether to preempt a router of lower priority.
     pub preempt: bool,
+    /// Version 2: simple text password.
+    pub password: Option<&'static str>,
     /// Virtual addresses with prefix lengths.
     pub addresses: Vec<String>,
     /// `ipv4` or `ipv6`, said only where there are no addresses.
@@ -58,6 +60,7 @@ impl Instance {
             version: 3,
             advert_interval: Duration::from_millis(100),
             preempt: true,
+            password: None,
             addresses: addresses
                 .iter()
                 .map(|&address| address.to_owned())
@@ -85,6 +88,9 @@ impl Instance {
              priority = {priority}\nversion = {version}\nadvert_interval = \"{interval}ms\"\n\
              preempt = {preempt}\naddresses = {addresses:?}\n"
         );
+        if let Some(password) = self.password {
+            let _ = writeln!(text, "password = {password:?}");
+        }
         if let Some(family) = self.family {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "family = \"{family}\"");

@@ -61,6 +61,11 @@ fn configuration(instance: &Instance, router: u8) -> String {
     } else {
         "    nopreempt\n"
     };
+    let authentication = instance.password.map_or_else(String::new, |password| {
+        format!(
+            "    authentication {{\n        auth_type PASS\n        auth_pass {password}\n    }}\n"
+        )
+    });
     let addresses: String = instance
         .addresses
         .iter()
@@ -69,7 +74,8 @@ fn configuration(instance: &Instance, router: u8) -> String {
     format!(
         "global_defs {{\n    router_id node{router}\n    vrrp_version {version}\n}}\n\
          vrrp_instance {name} {{\n    state BACKUP\n    interface {interface}\n    \
-         virtual_router_id {vrid}\n    priority {priority}\n    advert_int {interval}\n{preempt}    \
+         virtual_router_id {vrid}\n    priority {priority}\n    advert_int {interval}\n{preempt}\
+         {authentication}    \
          virtual_ipaddress {{\n{addresses}    }}\n}}\n",
         version = instance.version,
         name = instance.name,

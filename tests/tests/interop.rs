@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Form {
     version: u8,
     interval: Duration,
+    password: Option<&'static str>,
     addresses: &'static [&'static str],
     asked: &'static str,
 }
@@ -25,8 +26,13 @@ struct Form {
 const V2: Form = Form {
     version: 2,
     interval: Duration::from_secs(1),
+    password: None,
     addresses: &["10.77.0.100/16"],
     asked: "10.77.0.100",
+};
+const V2_PASSWORD: Form = Form {
+    password: Some("secret"),
+    ..V2
 };
 const V3_IPV4: Form = Form {
     version: 3,
@@ -36,6 +42,7 @@ const V3_IPV4: Form = Form {
 const V3_IPV6: Form = Form {
     version: 3,
     interval: Duration::from_millis(100),
+    password: None,
     addresses: &["fe80::100/64", "fd77::100/64"],
     asked: "fd77::100",
 };
@@ -45,6 +52,7 @@ impl Form {
         Instance {
             version: self.version,
             advert_interval: self.interval,
+            password: self.password,
             ..Instance::new(priority, self.addresses)
         }
     }
@@ -160,6 +168,16 @@ fn v2_ipv4_harrier_takes_over_from_and_yields_to_keepalived() -> Result<()> {
 #[test]
 fn v2_ipv4_keepalived_takes_over_from_and_yields_to_harrier() -> Result<()> {
     harrier_as_active(&V2)
+}
+
+#[test]
+fn v2_password_harrier_takes_over_from_and_yields_to_keepalived() -> Result<()> {
+    harrier_as_backup(&V2_PASSWORD)
+}
+
+#[test]
+fn v2_password_keepalived_takes_over_from_and_yields_to_harrier() -> Result<()> {
+    harrier_as_active(&V2_PASSWORD)
 }
 
 #[test]

@@ -32,6 +32,7 @@ const INSTANCE_KEYS: &[&str] = &[
     "advert_interval",
     "preempt",
     "checksum",
+    "password",
     "addresses",
 ];
 
@@ -39,6 +40,7 @@ const INSTANCE_KEYS: &[&str] = &[
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("address", "addresses"),
     ("advert_int", "advert_interval"),
+    ("auth_pass", "password"),
     ("advertisement_interval", "advert_interval"),
     ("dev", "interface"),
     ("instances", "instance"),
@@ -179,6 +181,7 @@ impl Reader {
                 ("message-only", ChecksumForm::MessageOnly),
             ],
         );
+        instance.password = self.string(&mut settings, "password");
         self.addresses(&mut settings, &mut instance);
         self.unknown(settings, INSTANCE_KEYS, "in an instance");
         instance

@@ -26,7 +26,7 @@ use std::{
 
 pub use self::{
     diagnostic::{Diagnostic, Severity, line_and_column, render},
-    model::{ChecksumForm, Config, InstanceConfig, VirtualAddress, XdpMode},
+    model::{ChecksumForm, Config, InstanceConfig, Password, VirtualAddress, XdpMode},
 };
 
 /// Largest configuration file, in octets. Thousands of instances fit.

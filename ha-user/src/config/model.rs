@@ -71,6 +71,8 @@ pub struct InstanceConfig {
     pub preempt: bool,
     /// What the checksum covers; counts in version 3 over IPv4 only.
     pub checksum: ChecksumForm,
+    /// Version 2 only: simple text password, sent and expected.
+    pub password: Option<Password>,
     /// The virtual addresses, in the order in which they are advertised. May be
     /// empty; the first of an IPv6 instance is link-local.
     pub addresses: Vec<VirtualAddress>,
@@ -96,5 +98,40 @@ pub struct VirtualAddress {
 impl fmt::Display for VirtualAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix_len)
+    }
+}
+
+/// A simple text password of version 2 (RFC 2338 §5.3.6): 1 to 8 octets, zeros
+/// behind it. It goes over the wire in the clear; it is kept out of the log all
+/// the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Password([u8; Self::MAX]);
+
+impl Password {
+    /// The most octets that fit.
+    pub const MAX: usize = 8;
+
+    /// `None` if `text` is empty, too long or has a zero in it.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.as_bytes();
+        if text.is_empty() || text.len() > Self::MAX || text.contains(&0) {
+            return None;
+        }
+        let mut octets = [0; Self::MAX];
+        octets[..text.len()].copy_from_slice(text);
+        Some(Self(octets))
+    }
+
+    /// As it stands on the wire.
+    #[must_use]
+    pub const fn octets(self) -> [u8; Self::MAX] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct RawInstance {
     pub(super) advert_interval: Field<Duration>,
     pub(super) preempt: Field<bool>,
     pub(super) checksum: Field<ChecksumForm>,
+    pub(super) password: Field<String>,
     pub(super) addresses: Field<Vec<Located<RawAddress>>>,
     /// Whether some of `addresses` have been reported as no addresses.
     pub(super) bad_addresses: bool,
@@ -52,6 +53,7 @@ impl RawInstance {
             advert_interval: Field::Absent,
             preempt: Field::Absent,
             checksum: Field::Absent,
+            password: Field::Absent,
             addresses: Field::Absent,
             bad_addresses: false,
         }

@@ -110,6 +110,7 @@ fn the_file_of_the_documentation_is_taken() {
         advert_interval: Duration::from_millis(100),
         preempt: true,
         checksum: ChecksumForm::PseudoHeader,
+        password: None,
         addresses: vec![VirtualAddress {
             address: [10, 77, 0, 100].into(),
             prefix_len: 16,
@@ -306,6 +307,28 @@ fn version_2_is_ipv4_and_has_one_checksum() {
     refused(
         &web("", "checksum = \"none\""),
         &["\"pseudo-header\" or \"message-only\""],
+    );
+}
+
+#[test]
+fn a_password_is_for_version_2_and_fits() {
+    let given = config(&web("", "version = 2\npassword = \"secret\""));
+    let password = given.instances[0].password.unwrap();
+    assert_eq!(password.octets(), *b"secret\0\0");
+    assert!(
+        !format!("{given:?}").contains("secret"),
+        "it is kept out of the log"
+    );
+    assert!(parse(&web("", "version = 2\npassword = \"12345678\"")).is_ok());
+    for wrong in ["", "123456789", "a\\u0000b"] {
+        refused(
+            &web("", &format!("version = 2\npassword = \"{wrong}\"")),
+            &["does not fit", "1 to 8 octets"],
+        );
+    }
+    refused(
+        &web("", "password = \"secret\""),
+        &["no authentication", "version = 2"],
     );
 }
 

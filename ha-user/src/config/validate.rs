@@ -12,7 +12,7 @@ use super::{
     diagnostic::{Diagnostic, Severity},
     duration,
     located::{Field, Located},
-    model::{ChecksumForm, Config, InstanceConfig, VirtualAddress},
+    model::{ChecksumForm, Config, InstanceConfig, Password, VirtualAddress},
     raw::{RawConfig, RawInstance},
     unique,
 };
@@ -103,6 +103,7 @@ impl Check {
         }
         let advert_interval = self.advert_interval(raw, version);
         let checksum = self.checksum(raw, version, family);
+        let password = self.password(raw, version);
         let addresses = self.addresses(raw, version, family);
         let preempt = raw.preempt.given().is_none_or(|preempt| preempt.value);
         if priority == Some(Priority::OWNER)
@@ -128,6 +129,7 @@ impl Check {
             advert_interval: advert_interval?,
             preempt,
             checksum,
+            password,
             addresses,
         })
     }
@@ -362,6 +364,36 @@ impl Check {
             .help("remove the line"),
         );
         checksum.value
+    }
+
+    fn password(&mut self, raw: &RawInstance, version: Option<Version>) -> Option<Password> {
+        let given = raw.password.given()?;
+        if version == Some(Version::V3) {
+            self.error(
+                Diagnostic::error(
+                    given.span.clone(),
+                    "VRRP version 3 has no authentication",
+                    "expected version = 2 with a password, or none",
+                )
+                .help(
+                    "the password went over the wire in the clear and kept nobody out; a packet \
+                     filter that lets protocol 112 in from the other routers only does more",
+                ),
+            );
+            return None;
+        }
+        let password = Password::new(&given.value);
+        if password.is_none() {
+            self.error(
+                Diagnostic::error(
+                    given.span.clone(),
+                    "the password does not fit",
+                    format!("expected 1 to {} octets", Password::MAX),
+                )
+                .help("keepalived sends the first 8 octets of a longer one: give those"),
+            );
+        }
+        password
     }
 
     fn addresses(

@@ -118,11 +118,11 @@ impl Executor {
             preempt: u8::from(config.preempt),
             min_ttl: 255,
             address_count: u8::try_from(advertised.len()).unwrap_or(u8::MAX),
-            auth_type: 0,
+            auth_type: authentication(&config).wire().0,
             reserved: [0; 5],
             own_mac: interface.mac.0,
             own_address: RouterAddress::from(source).0,
-            auth_data: [0; 8],
+            auth_data: authentication(&config).wire().1,
         };
         Self {
             link_up: interface.up,
@@ -181,7 +181,7 @@ impl Executor {
             source: self.source.into(),
             destination: vrrp::group(self.config.family),
             checksum: self.config.checksum,
-            auth: Authentication::None,
+            auth: authentication(&self.config),
         };
         // Encoded anew each time: what is sent cannot be older than what is decided.
         let mut buffer = [0; MESSAGE_BYTES];
@@ -377,4 +377,11 @@ fn event_gap(advert_interval: Duration) -> u64 {
 /// The interval as the wire has it; the configuration holds no other.
 fn centiseconds(config: &InstanceConfig) -> Centiseconds {
     Centiseconds::from_duration(config.advert_interval).unwrap_or(Centiseconds::MAX)
+}
+
+/// What version 2 sends and expects; version 3 has none.
+fn authentication(config: &InstanceConfig) -> Authentication {
+    config.password.map_or(Authentication::None, |password| {
+        Authentication::Simple(password.octets())
+    })
 }
