@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use ha_common::types::AddressFamily;
+use ha_common::types::{AddressFamily, Priority};
 
 use super::{DaemonError, system};
 use crate::{
@@ -47,10 +47,13 @@ pub(super) async fn interfaces(
     Ok(found)
 }
 
+/// Addresses that are no interface's own. An owner's (priority 255) are: it may
+/// have no other to advertise from.
 fn virtual_addresses(config: &Config) -> Vec<IpAddr> {
     config
         .instances
         .iter()
+        .filter(|instance| instance.priority != Priority::OWNER)
         .flat_map(|instance| &instance.addresses)
         .map(|address| address.address)
         .collect()

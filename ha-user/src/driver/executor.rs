@@ -342,6 +342,10 @@ impl Executor {
         let mut worst = Ok(());
         for failure in failures {
             if failure.install && failure.source.raw_os_error() == Some(libc::EEXIST) {
+                if self.config.priority == Priority::OWNER {
+                    // The owner has the address for its own.
+                    continue;
+                }
                 tracing::warn!(
                     instance = self.config.name,
                     interface = self.interface.name,
