@@ -24,6 +24,10 @@ pub const ANNOUNCE_AGAIN_AFTER: [Duration; 4] = [
     Duration::from_secs(3),
 ];
 
+/// Least span between two announcements that other routers can cause: a stream of
+/// losing advertisements must not become a stream of announcements.
+pub const ANNOUNCE_GAP: Duration = ANNOUNCE_AGAIN_AFTER[0];
+
 /// Floor under a learned interval: the least that version 3 can carry and be
 /// meant, so that no peer can make us spin.
 const LEAST_INTERVAL: Duration = Duration::from_millis(10);
@@ -192,15 +196,21 @@ impl VirtualRouter {
                     Standing::Loses => {}
                 }
             }
-            State::Active { announce, .. } => match self.standing(Role::Active, advert) {
+            State::Active {
+                advert_at,
+                announced_at,
+                announce,
+            } => match self.standing(Role::Active, advert) {
                 Standing::Release => {
-                    self.send_advert(out);
-                    self.state = State::Active {
-                        advert_at: now + self.parameters.advertisement_interval,
-                        announce,
-                    };
+                    let advert_at = now + self.parameters.advertisement_interval;
+                    self.assert_active(now, advert_at, announced_at, announce, out);
                 }
                 Standing::Wins => {
+                    // The last word: it tells a winner that was Active all along (a
+                    // partition has healed) that there were two, so that it announces
+                    // the addresses and no client stays with us. It reaches the others
+                    // as if it had been sent a moment earlier.
+                    self.send_advert(out);
                     self.hear(advert);
                     out.extend([
                         Action::RemoveAddresses,
@@ -216,7 +226,9 @@ impl VirtualRouter {
                 }
                 // Asserts our place to the sender and shows bridges the way; the
                 // advertisement timer runs on (new in RFC 9568).
-                Standing::Loses => self.send_advert(out),
+                Standing::Loses => {
+                    self.assert_active(now, advert_at, announced_at, announce, out);
+                }
             },
         }
     }
@@ -244,6 +256,7 @@ impl VirtualRouter {
             }
             State::Active {
                 mut advert_at,
+                mut announced_at,
                 mut announce,
             } => {
                 let interval = self.parameters.advertisement_interval;
@@ -260,10 +273,12 @@ impl VirtualRouter {
                     && now >= at
                 {
                     out.extend([Action::Announce]);
+                    announced_at = now;
                     announce = announcement(now, round + 1);
                 }
                 self.state = State::Active {
                     advert_at,
+                    announced_at,
                     announce,
                 };
             }
@@ -323,6 +338,7 @@ impl VirtualRouter {
         self.released = false;
         self.state = State::Active {
             advert_at: now + self.parameters.advertisement_interval,
+            announced_at: now,
             announce: announcement(now, 0),
         };
         self.send_advert(out);
@@ -335,6 +351,35 @@ impl VirtualRouter {
                 reason,
             },
         ]);
+    }
+
+    /// Tells a second Active that it is not, and the clients that we are: it may
+    /// have announced the addresses for its own.
+    fn assert_active(
+        &mut self,
+        now: Timestamp,
+        advert_at: Timestamp,
+        announced_at: Timestamp,
+        announce: Option<(Timestamp, u8)>,
+        out: &mut impl Extend<Action>,
+    ) {
+        self.send_advert(out);
+        let may_at = announced_at + ANNOUNCE_GAP;
+        self.state = if now >= may_at {
+            out.extend([Action::Announce]);
+            State::Active {
+                advert_at,
+                announced_at: now,
+                announce: announcement(now, 0),
+            }
+        } else {
+            let at = announce.map_or(may_at, |(at, _)| at.min(may_at));
+            State::Active {
+                advert_at,
+                announced_at,
+                announce: Some((at, 0)),
+            }
+        };
     }
 
     /// Backup from here on, held back by `advert`.

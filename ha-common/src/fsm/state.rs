@@ -24,7 +24,9 @@ pub enum State {
     Active {
         /// When the next advertisement is due.
         advert_at: Timestamp,
-        /// When the addresses are announced again, and which repetition that is.
+        /// When the addresses were last announced.
+        announced_at: Timestamp,
+        /// When they are announced again, and which repetition that is.
         announce: Option<(Timestamp, u8)>,
     },
     /// Cannot take part, for example because the link is down. Not in the RFC,
@@ -53,6 +55,7 @@ impl State {
             Self::Active {
                 advert_at,
                 announce,
+                ..
             } => Some(announce.map_or(advert_at, |(at, _)| at.min(advert_at))),
         }
     }

@@ -3,7 +3,10 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use ha_common::{
-    fsm::{Action, Advert, Parameters, Reason, State, StateKind, router::ANNOUNCE_AGAIN_AFTER},
+    fsm::{
+        Action, Advert, Parameters, Reason, State, StateKind,
+        router::{ANNOUNCE_AGAIN_AFTER, ANNOUNCE_GAP},
+    },
     types::{Priority, Version},
 };
 
@@ -320,6 +323,7 @@ fn active_yields_to_a_greater_priority() {
     assert_eq!(
         bench.hear(at(1060), slow),
         [
+            send(100),
             Action::RemoveAddresses,
             transition(
                 StateKind::Active,
@@ -368,6 +372,38 @@ fn active_asserts_itself_against_a_losing_advertisement_and_keeps_its_timer() {
     assert_eq!(bench.hear(at(1030), advert(at(1030), 99, 9)), [send(100)]);
     assert_eq!(bench.due(), due, "its timer is not otherwise disturbed");
     assert_eq!(bench.kind(), StateKind::Active);
+}
+
+#[test]
+fn active_announces_again_when_it_meets_a_second_active() {
+    for priority in [99, 0] {
+        let mut bench = Bench::active(parameters());
+        while bench.due().unwrap() < at(20_000) {
+            let now = bench.due().unwrap();
+            bench.timeout(now);
+        }
+        let loser = |millis| advert(at(millis), priority, 9);
+        assert_eq!(
+            bench.hear(at(20_010), loser(20_010)),
+            [send(100), Action::Announce]
+        );
+        // A stream of them is answered, but not with a stream of announcements.
+        for millis in 20_011..20_110 {
+            assert_eq!(bench.hear(at(millis), loser(millis)), [send(100)]);
+        }
+        let State::Active { announce, .. } = *bench.router.state() else {
+            panic!("not active")
+        };
+        assert_eq!(
+            announce,
+            Some((at(20_010) + ANNOUNCE_GAP, 0)),
+            "the last one counts too"
+        );
+        assert_eq!(
+            bench.hear(at(20_110), loser(20_110)),
+            [send(100), Action::Announce]
+        );
+    }
 }
 
 #[test]
