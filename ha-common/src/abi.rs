@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `instances` | [`InstanceKey`] → [`Instance`] | daemon |
 //! | `vips` | [`VipKey`] → [`Vip`] | daemon |
+//! | `unicast_peers` | [`PeerKey`] → [`UnicastPeer`] | daemon |
 //! | `peers` | [`PeerKey`] → [`Peer`] | daemon admits and removes, kernel updates in place |
 //! | `actives` | [`Instance::index`] → [`ActiveRouter`] | kernel |
 //! | `claims` | [`VipKey`] → [`Claim`] | kernel (daemon removes with the VIP) |
@@ -28,6 +29,8 @@ pub mod map {
     pub const INSTANCES: &str = "instances";
     /// The addresses whose claims are watched.
     pub const VIPS: &str = "vips";
+    /// Who may advertise to a virtual router by unicast.
+    pub const UNICAST_PEERS: &str = "unicast_peers";
     /// Every admitted peer's last advertisement.
     pub const PEERS: &str = "peers";
     /// Per virtual router, the last advertisement that holds back Active_Down.
@@ -40,7 +43,16 @@ pub mod map {
     pub const EVENTS: &str = "events";
 
     /// All of them, in the order above.
-    pub const ALL: [&str; 7] = [INSTANCES, VIPS, PEERS, ACTIVES, CLAIMS, COUNTERS, EVENTS];
+    pub const ALL: [&str; 8] = [
+        INSTANCES,
+        VIPS,
+        UNICAST_PEERS,
+        PEERS,
+        ACTIVES,
+        CLAIMS,
+        COUNTERS,
+        EVENTS,
+    ];
 }
 
 /// Peers that the daemon admits per virtual router. Sources beyond that still
@@ -114,14 +126,18 @@ pub struct Instance {
     pub version: u8,
     /// 1 if a router of lower priority is to be preempted.
     pub preempt: u8,
-    /// Least TTL or hop limit accepted; 255 as RFC 9568 §7.1 asks.
+    /// Least TTL or hop limit accepted; 255 as RFC 9568 §7.1 asks, less only
+    /// for unicast.
     pub min_ttl: u8,
     /// Number of configured (advertised) addresses.
     pub address_count: u8,
     /// Version 2 only: expected authentication type (0 none, 1 simple password).
     pub auth_type: u8,
+    /// 1 if advertisements come by unicast, from the sources that have a row in
+    /// `unicast_peers`, and 0 if they come by multicast, from anyone.
+    pub unicast: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
     /// Our link-layer address on the interface.
     pub own_mac: [u8; 6],
     /// Our primary address on the interface.
@@ -179,6 +195,15 @@ pub struct PeerKey {
     pub reserved: [u8; 2],
     /// Source address.
     pub address: [u8; 16],
+}
+
+/// A source that may advertise to a virtual router by unicast: the row itself
+/// says so.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct UnicastPeer {
+    /// Zero.
+    pub reserved: [u8; 4],
 }
 
 /// One peer's last valid advertisement.
@@ -333,6 +358,9 @@ counters! {
     checksum_with_pseudo_header ChecksumWithPseudoHeader,
     /// Of these, version 3 over IPv4 with a checksum over the message only.
     checksum_message_only ChecksumMessageOnly,
+    /// Of these, version 3 over IPv4 by unicast with the multicast group in the
+    /// checksum's pseudo-header (old keepalived).
+    checksum_with_group ChecksumWithGroup,
     /// Of these, version 3 with another address list than ours.
     address_list_differs AddressListDiffers,
     /// ARP and neighbour advertisement claims of a watched address by a stranger.
@@ -359,8 +387,11 @@ counters! {
     not_configured NotConfigured,
     /// Refused: another version than the virtual router is configured for.
     version_mismatch VersionMismatch,
-    /// Refused: sent neither to the group nor by a configured peer.
+    /// Refused: by unicast where the virtual router uses multicast, or the other
+    /// way round.
     bad_destination BadDestination,
+    /// Refused: by unicast from a source that is not a configured peer.
+    unlisted_source UnlistedSource,
     /// Refused: no addresses, though the virtual router has some.
     no_addresses NoAddresses,
     /// Refused: the length does not fit the address count.
@@ -386,6 +417,7 @@ const _: () = {
     assert!(size_of::<Instance>() == 64);
     assert!(size_of::<ActiveRouter>() == 64);
     assert!(size_of::<PeerKey>() == 24);
+    assert!(size_of::<UnicastPeer>() == 4);
     assert!(size_of::<Peer>() == 32);
     assert!(size_of::<VipKey>() == 24);
     assert!(size_of::<Vip>() == 4);

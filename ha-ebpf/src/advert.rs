@@ -35,7 +35,10 @@ struct Arrival<'a> {
 pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Result<(), Denied> {
     let family = header.family.code();
     let instance = maps::instance(ifindex, header.vrid, family).ok_or(Denied::NotConfigured)?;
-    let advert = vrrp::validate(window, header, instance).map_err(Denied::Refused)?;
+    let advert = vrrp::validate(window, header, instance, |source| {
+        maps::is_unicast_peer(ifindex, header.vrid, family, source)
+    })
+    .map_err(Denied::Refused)?;
     count(&advert);
     let arrival = Arrival {
         // SAFETY: reads the clock.
@@ -69,6 +72,9 @@ fn count(advert: &Advert) {
     }
     if advert.message_only_checksum {
         verdict::count(Counter::ChecksumMessageOnly);
+    }
+    if advert.group_in_checksum {
+        verdict::count(Counter::ChecksumWithGroup);
     }
     if advert.address_mismatch {
         verdict::count(Counter::AddressListDiffers);

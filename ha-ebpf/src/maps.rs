@@ -8,7 +8,7 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use ha_common::abi;
+use ha_common::{abi, types::RouterAddress};
 
 const MAX_INSTANCES: usize = 1024;
 const MAX_PEERS: usize = MAX_INSTANCES * abi::PEERS_PER_INSTANCE as usize;
@@ -22,6 +22,11 @@ pub(crate) static INSTANCES: HashMap<abi::InstanceKey, abi::Instance, MAX_INSTAN
 /// Watched addresses.
 #[btf_map(name = "vips")]
 pub(crate) static VIPS: HashMap<abi::VipKey, abi::Vip, MAX_VIPS> = HashMap::new();
+
+/// Who may advertise by unicast.
+#[btf_map(name = "unicast_peers")]
+pub(crate) static UNICAST_PEERS: HashMap<abi::PeerKey, abi::UnicastPeer, MAX_PEERS> =
+    HashMap::new();
 
 /// Admitted peers. The program never inserts, so forged sources can neither
 /// fill the map nor push a peer out.
@@ -64,4 +69,18 @@ pub(crate) fn instance(ifindex: u32, vrid: u8, family: u8) -> Option<&'static ab
     // daemon replaces whole values; should it do so twice meanwhile, this one
     // advertisement is judged by fields of both, each of them valid.
     unsafe { INSTANCES.get(key) }
+}
+
+/// Whether the virtual router (`ifindex`, `vrid`, `family`) may be sent
+/// advertisements by unicast from `source`.
+#[inline(always)]
+pub(crate) fn is_unicast_peer(ifindex: u32, vrid: u8, family: u8, source: RouterAddress) -> bool {
+    let key = abi::PeerKey {
+        ifindex,
+        vrid,
+        family,
+        reserved: [0; 2],
+        address: source.0,
+    };
+    UNICAST_PEERS.get_ptr(key).is_some()
 }

@@ -4,6 +4,7 @@ use std::{
     env,
     fmt::Write as _,
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output},
     thread,
@@ -42,6 +43,8 @@ pub struct Instance {
     pub preempt: bool,
     /// Version 2: simple text password.
     pub password: Option<&'static str>,
+    /// Own address and those of the peers, if not by multicast.
+    pub unicast: Option<(IpAddr, Vec<IpAddr>)>,
     /// Virtual addresses with prefix lengths.
     pub addresses: Vec<String>,
     /// `ipv4` or `ipv6`, said only where there are no addresses.
@@ -61,6 +64,7 @@ impl Instance {
             advert_interval: Duration::from_millis(100),
             preempt: true,
             password: None,
+            unicast: None,
             addresses: addresses
                 .iter()
                 .map(|&address| address.to_owned())
@@ -90,6 +94,13 @@ impl Instance {
         );
         if let Some(password) = self.password {
             let _ = writeln!(text, "password = {password:?}");
+        }
+        if let Some((source, peers)) = &self.unicast {
+            let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+            let _ = writeln!(
+                text,
+                "unicast = {{ source = \"{source}\", peers = {peers:?} }}"
+            );
         }
         if let Some(family) = self.family {
             // Writing to a String cannot fail.

@@ -66,6 +66,16 @@ fn configuration(instance: &Instance, router: u8) -> String {
             "    authentication {{\n        auth_type PASS\n        auth_pass {password}\n    }}\n"
         )
     });
+    let unicast = instance
+        .unicast
+        .as_ref()
+        .map_or_else(String::new, |(source, peers)| {
+            let peers: String = peers
+                .iter()
+                .map(|peer| format!("        {peer}\n"))
+                .collect();
+            format!("    unicast_src_ip {source}\n    unicast_peer {{\n{peers}    }}\n")
+        });
     let addresses: String = instance
         .addresses
         .iter()
@@ -75,7 +85,7 @@ fn configuration(instance: &Instance, router: u8) -> String {
         "global_defs {{\n    router_id node{router}\n    vrrp_version {version}\n}}\n\
          vrrp_instance {name} {{\n    state BACKUP\n    interface {interface}\n    \
          virtual_router_id {vrid}\n    priority {priority}\n    advert_int {interval}\n{preempt}\
-         {authentication}    \
+         {authentication}{unicast}    \
          virtual_ipaddress {{\n{addresses}    }}\n}}\n",
         version = instance.version,
         name = instance.name,

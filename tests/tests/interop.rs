@@ -8,7 +8,7 @@ use ha_tests::{
     capture::Capture,
     daemon::{Harrier, Instance},
     keepalived::Keepalived,
-    lab::Lab,
+    lab::{Host, Lab},
     probe::{Probe, Responder},
 };
 
@@ -21,6 +21,8 @@ struct Form {
     password: Option<&'static str>,
     addresses: &'static [&'static str],
     asked: &'static str,
+    /// To and from the other node only.
+    unicast: bool,
 }
 
 const V2: Form = Form {
@@ -29,6 +31,7 @@ const V2: Form = Form {
     password: None,
     addresses: &["10.77.0.100/16"],
     asked: "10.77.0.100",
+    unicast: false,
 };
 const V2_PASSWORD: Form = Form {
     password: Some("secret"),
@@ -45,6 +48,15 @@ const V3_IPV6: Form = Form {
     password: None,
     addresses: &["fe80::100/64", "fd77::100/64"],
     asked: "fd77::100",
+    unicast: false,
+};
+const V2_UNICAST: Form = Form {
+    unicast: true,
+    ..V2
+};
+const V3_IPV4_UNICAST: Form = Form {
+    unicast: true,
+    ..V3_IPV4
 };
 
 impl Form {
@@ -54,6 +66,16 @@ impl Form {
             advert_interval: self.interval,
             password: self.password,
             ..Instance::new(priority, self.addresses)
+        }
+    }
+
+    /// As [`instance`](Self::instance), for `own` with the router on `other`.
+    fn instance_of(&self, own: &Host, other: &Host, priority: u8) -> Instance {
+        Instance {
+            unicast: self
+                .unicast
+                .then(|| (own.ipv4().into(), vec![other.ipv4().into()])),
+            ..self.instance(priority)
         }
     }
 
@@ -139,8 +161,8 @@ fn take_over_and_yield(lab: &Lab, form: &Form) -> Result<()> {
 fn harrier_as_backup(form: &Form) -> Result<()> {
     let lab = Lab::new(2)?;
     let (a, b) = lab.pair();
-    let _keepalived = Keepalived::start(&lab, a, &form.instance(200))?;
-    let mut harrier = Harrier::start(&lab, b, &[form.instance(100)])?;
+    let _keepalived = Keepalived::start(&lab, a, &form.instance_of(a, b, 200))?;
+    let mut harrier = Harrier::start(&lab, b, &[form.instance_of(b, a, 100)])?;
     harrier.await_state("web", "backup", PATIENCE)?;
     take_over_and_yield(&lab, form)?;
     harrier.await_state("web", "backup", PATIENCE)?;
@@ -150,9 +172,9 @@ fn harrier_as_backup(form: &Form) -> Result<()> {
 fn harrier_as_active(form: &Form) -> Result<()> {
     let lab = Lab::new(2)?;
     let (a, b) = lab.pair();
-    let mut harrier = Harrier::start(&lab, a, &[form.instance(200)])?;
+    let mut harrier = Harrier::start(&lab, a, &[form.instance_of(a, b, 200)])?;
     harrier.await_state("web", "active", PATIENCE)?;
-    let _keepalived = Keepalived::start(&lab, b, &form.instance(100))?;
+    let _keepalived = Keepalived::start(&lab, b, &form.instance_of(b, a, 100))?;
     take_over_and_yield(&lab, form)?;
     let status = harrier.await_state("web", "active", PATIENCE)?;
     // Init, Backup, Active: it never yielded to the lower priority.
@@ -198,6 +220,26 @@ fn v3_ipv6_harrier_takes_over_from_and_yields_to_keepalived() -> Result<()> {
 #[test]
 fn v3_ipv6_keepalived_takes_over_from_and_yields_to_harrier() -> Result<()> {
     harrier_as_active(&V3_IPV6)
+}
+
+#[test]
+fn v2_unicast_harrier_takes_over_from_and_yields_to_keepalived() -> Result<()> {
+    harrier_as_backup(&V2_UNICAST)
+}
+
+#[test]
+fn v2_unicast_keepalived_takes_over_from_and_yields_to_harrier() -> Result<()> {
+    harrier_as_active(&V2_UNICAST)
+}
+
+#[test]
+fn v3_ipv4_unicast_harrier_takes_over_from_and_yields_to_keepalived() -> Result<()> {
+    harrier_as_backup(&V3_IPV4_UNICAST)
+}
+
+#[test]
+fn v3_ipv4_unicast_keepalived_takes_over_from_and_yields_to_harrier() -> Result<()> {
+    harrier_as_active(&V3_IPV4_UNICAST)
 }
 
 #[test]

@@ -59,6 +59,7 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
         source: RouterAddress([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         source_mac,
         to_group: u32::from_ne_bytes(destination) == u32::from_ne_bytes(vrrp::IPV4_GROUP.octets()),
+        destination: Sum::new().add_4(destination),
         ttl,
         offset: START.wrapping_add(header_len),
         length: total_len.wrapping_sub(header_len),

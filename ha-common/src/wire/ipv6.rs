@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200), as far as VRRP and neighbour discovery need it.
 
-use super::{Frame, Refusal, Window, eth, nd, vrrp};
+use super::{Frame, Refusal, Window, checksum::Sum, eth, nd, vrrp};
 use crate::types::{AddressFamily, RouterAddress};
 
 /// Offset of the header in the frame.
@@ -57,6 +57,7 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
         source: RouterAddress(source),
         source_mac,
         to_group: vrrp::same_address(destination, vrrp::IPV6_GROUP.octets()),
+        destination: Sum::new().add_16(destination),
         ttl: hop_limit,
         offset: PAYLOAD,
         length,

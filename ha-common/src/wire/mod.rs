@@ -74,8 +74,10 @@ refusals! {
     BadType,
     /// Another version than the virtual router's.
     VersionMismatch,
-    /// Not sent to the group.
+    /// Unicast where the virtual router uses multicast, or the other way round.
     BadDestination,
+    /// Unicast from a source that is not a configured peer.
+    UnlistedSource,
     /// No addresses, though the virtual router has some.
     NoAddresses,
     /// The length does not fit the address count.

@@ -58,6 +58,8 @@ pub struct Header {
     pub to_group: bool,
     /// TTL or hop limit.
     pub ttl: u8,
+    /// The IP destination address, as its part in the pseudo-header's sum.
+    destination: Sum,
     /// Offset of the message in the frame: 34 to 74.
     offset: usize,
     /// Octets in the message by the IP header, at least 8. The frame holds
@@ -87,6 +89,7 @@ pub(super) struct Carrier {
     pub(super) source: RouterAddress,
     pub(super) source_mac: MacAddress,
     pub(super) to_group: bool,
+    pub(super) destination: Sum,
     pub(super) ttl: u8,
     pub(super) offset: usize,
     pub(super) length: usize,
@@ -100,6 +103,7 @@ pub(super) fn header<W: Window>(window: &W, carrier: Carrier) -> Result<Header, 
         source,
         source_mac,
         to_group,
+        destination,
         ttl,
         offset,
         length,
@@ -140,6 +144,7 @@ pub(super) fn header<W: Window>(window: &W, carrier: Carrier) -> Result<Header, 
         source_mac,
         to_group,
         ttl,
+        destination,
         offset,
         length,
         fixed,

@@ -227,6 +227,11 @@ pub(crate) enum Verdict {
     Accepted(Advert),
 }
 
+/// The one source that the tests' unicast instances list, per family.
+pub(crate) fn is_listed(source: RouterAddress) -> bool {
+    [Case::v3().source, Case::ipv6().source].contains(&source)
+}
+
 /// Climbs the ladder as the kernel program does, with one configured instance.
 pub(crate) fn judge(frame: &[u8], family: AddressFamily, instance: &abi::Instance) -> Verdict {
     let window = SliceWindow(frame);
@@ -236,7 +241,7 @@ pub(crate) fn judge(frame: &[u8], family: AddressFamily, instance: &abi::Instanc
         Ok(Frame::Advertisement(header)) if header.vrid != VRID || header.family != family => {
             Verdict::NotConfigured(header)
         }
-        Ok(Frame::Advertisement(header)) => match validate(&window, &header, instance) {
+        Ok(Frame::Advertisement(header)) => match validate(&window, &header, instance, is_listed) {
             Ok(advert) => Verdict::Accepted(advert),
             Err(refusal) => Verdict::Refused(refusal),
         },

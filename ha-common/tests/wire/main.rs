@@ -6,4 +6,5 @@ mod ladder;
 mod oracle;
 mod policy;
 mod properties;
+mod unicast;
 mod vectors;

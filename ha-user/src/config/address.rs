@@ -40,11 +40,8 @@ pub(super) struct Fault {
 /// The address, with the prefix length of a single host where it has none.
 pub(super) fn check(raw: RawAddress) -> Result<VirtualAddress, Fault> {
     let address = raw.address;
-    let (bits, kind) = match address {
-        IpAddr::V4(address) => (32, v4_kind(address)),
-        IpAddr::V6(address) => (128, v6_kind(address)),
-    };
-    if let Some(kind) = kind {
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    if let Some(kind) = kind(address) {
         return Err(Fault {
             message: format!("{address} is {kind}"),
             expected: "expected a unicast address that a host can have",
@@ -79,6 +76,14 @@ pub(super) fn check(raw: RawAddress) -> Result<VirtualAddress, Fault> {
         address,
         prefix_len,
     })
+}
+
+/// What `address` is, if it is none that a host can have.
+pub(super) fn kind(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(address) => v4_kind(address),
+        IpAddr::V6(address) => v6_kind(address),
+    }
 }
 
 fn v4_kind(address: Ipv4Addr) -> Option<&'static str> {

@@ -4,6 +4,8 @@
 //! deserialiser stops at the first thing it does not like, and a person who
 //! edits a file wants to hear of all of them.
 
+mod unicast;
+
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use ha_common::types::AddressFamily;
@@ -33,6 +35,7 @@ const INSTANCE_KEYS: &[&str] = &[
     "preempt",
     "checksum",
     "password",
+    "unicast",
     "addresses",
 ];
 
@@ -46,6 +49,10 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("instances", "instance"),
     ("interval", "advert_interval"),
     ("nopreempt", "preempt"),
+    ("peer", "peers"),
+    ("src_ip", "source"),
+    ("unicast_peer", "unicast"),
+    ("unicast_src_ip", "unicast"),
     ("virtual_ipaddress", "addresses"),
     ("virtual_router_id", "vrid"),
     ("vips", "addresses"),
@@ -182,6 +189,7 @@ impl Reader {
             ],
         );
         instance.password = self.string(&mut settings, "password");
+        self.unicast(&mut settings, &mut instance);
         self.addresses(&mut settings, &mut instance);
         self.unknown(settings, INSTANCE_KEYS, "in an instance");
         instance

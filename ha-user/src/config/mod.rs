@@ -14,6 +14,7 @@ mod model;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod unicast;
 mod unique;
 mod validate;
 
@@ -26,7 +27,7 @@ use std::{
 
 pub use self::{
     diagnostic::{Diagnostic, Severity, line_and_column, render},
-    model::{ChecksumForm, Config, InstanceConfig, Password, VirtualAddress, XdpMode},
+    model::{ChecksumForm, Config, InstanceConfig, Password, Unicast, VirtualAddress, XdpMode},
 };
 
 /// Largest configuration file, in octets. Thousands of instances fit.

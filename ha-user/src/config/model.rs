@@ -73,6 +73,9 @@ pub struct InstanceConfig {
     pub checksum: ChecksumForm,
     /// Version 2 only: simple text password, sent and expected.
     pub password: Option<Password>,
+    /// To whom advertisements go and from whom they are taken, if not by
+    /// multicast.
+    pub unicast: Option<Unicast>,
     /// The virtual addresses, in the order in which they are advertised. May be
     /// empty; the first of an IPv6 instance is link-local.
     pub addresses: Vec<VirtualAddress>,
@@ -84,6 +87,17 @@ impl InstanceConfig {
     pub fn active_down_interval(&self) -> Duration {
         timers::active_down_interval(self.version, self.priority, self.advert_interval)
     }
+}
+
+/// Advertisements to and from listed peers only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unicast {
+    /// The address to send from; by default the interface's own.
+    pub source: Option<IpAddr>,
+    /// The other routers: at least one, of the instance's family, each once.
+    pub peers: Vec<IpAddr>,
+    /// Least TTL or hop limit accepted, 1 to 255.
+    pub min_ttl: u8,
 }
 
 /// One virtual address, shown as `10.0.0.1/24`.

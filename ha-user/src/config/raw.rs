@@ -35,6 +35,7 @@ pub(super) struct RawInstance {
     pub(super) preempt: Field<bool>,
     pub(super) checksum: Field<ChecksumForm>,
     pub(super) password: Field<String>,
+    pub(super) unicast: Field<RawUnicast>,
     pub(super) addresses: Field<Vec<Located<RawAddress>>>,
     /// Whether some of `addresses` have been reported as no addresses.
     pub(super) bad_addresses: bool,
@@ -54,10 +55,21 @@ impl RawInstance {
             preempt: Field::Absent,
             checksum: Field::Absent,
             password: Field::Absent,
+            unicast: Field::Absent,
             addresses: Field::Absent,
             bad_addresses: false,
         }
     }
+}
+
+/// The table `unicast` of an instance.
+#[derive(Debug, Default)]
+pub(super) struct RawUnicast {
+    pub(super) source: Field<IpAddr>,
+    pub(super) peers: Field<Vec<Located<IpAddr>>>,
+    /// Whether some of `peers` have been reported as no addresses.
+    pub(super) bad_peers: bool,
+    pub(super) min_ttl: Field<i64>,
 }
 
 /// An address as written, perhaps without a prefix length.

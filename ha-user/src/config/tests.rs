@@ -1,5 +1,7 @@
 //! Whole files: what is taken, what is refused and in which words.
 
+mod unicast;
+
 use std::time::Duration;
 
 use ha_common::types::{AddressFamily, Priority, Version, Vrid};
@@ -111,6 +113,7 @@ fn the_file_of_the_documentation_is_taken() {
         preempt: true,
         checksum: ChecksumForm::PseudoHeader,
         password: None,
+        unicast: None,
         addresses: vec![VirtualAddress {
             address: [10, 77, 0, 100].into(),
             prefix_len: 16,
@@ -591,11 +594,12 @@ proptest! {
                 prop::sample::select(vec![
                     "name", "interface", "vrid", "family", "version", "priority",
                     "advert_interval", "preempt", "checksum", "addresses", "xdp_mode", "instance", "x",
+                    "unicast",
                 ]),
                 prop::sample::select(vec![
                     "\"web\"", "51", "-1", "0", "true", "[]", "{}", "\"ipv4\"", "\"ipv6\"", "2", "3",
                     "\"100ms\"", "1.5", "[\"10.0.0.1/24\"]", "[\"fe80::1/64\", \"10.0.0.1\"]",
-                    "[1, \"\"]", "1979-05-27", "\"message-only\"", "[[]]", "[{}]", "\"é\u{301}\"",
+                    "[1, \"\"]", "{ peers = [1, \"10.0.0.1\"] }", "1979-05-27", "\"message-only\"", "[[]]", "[{}]", "\"é\u{301}\"",
                 ]),
                 prop::sample::select(vec!["", "", "", "[[instance]]\n", "[instance]\n"]),
             ),

@@ -14,7 +14,7 @@ use super::{
     located::{Field, Located},
     model::{ChecksumForm, Config, InstanceConfig, Password, VirtualAddress},
     raw::{RawConfig, RawInstance},
-    unique,
+    unicast, unique,
 };
 
 /// Longest name of an instance, in octets.
@@ -105,6 +105,9 @@ impl Check {
         let checksum = self.checksum(raw, version, family);
         let password = self.password(raw, version);
         let addresses = self.addresses(raw, version, family);
+        let unicast = raw.unicast.given().map(|unicast| {
+            unicast::check(unicast, family, &addresses, priority, &mut self.diagnostics)
+        });
         let preempt = raw.preempt.given().is_none_or(|preempt| preempt.value);
         if priority == Some(Priority::OWNER)
             && let Some(given) = raw.preempt.given()
@@ -130,6 +133,7 @@ impl Check {
             preempt,
             checksum,
             password,
+            unicast,
             addresses,
         })
     }

@@ -103,6 +103,12 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
                 .iter()
                 .map(|instance| instance.addresses.len())
                 .sum(),
+            unicast_peers: config
+                .instances
+                .iter()
+                .filter_map(|instance| instance.unicast.as_ref())
+                .map(|unicast| unicast.peers.len())
+                .sum(),
         },
         pin_dir: runtime_dir.pin_dir().to_owned(),
         xdp_mode: config.xdp_mode,
@@ -113,7 +119,14 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         .collect();
     let (program, maps) = loader.load(&ports)?;
 
-    let executors = setup::executors(&config, &interfaces, tools, maps.instances, maps.vips)?;
+    let executors = setup::executors(
+        &config,
+        &interfaces,
+        tools,
+        maps.instances,
+        maps.vips,
+        &maps.unicast_peers,
+    )?;
     let (handle, commands) = driver::channel().map_err(system("creating an eventfd"))?;
     let peers = PeerTable::new(maps.peers);
     let driver = Driver::new(

@@ -33,15 +33,21 @@ pub(super) async fn interfaces(
         if found.contains_key(&instance.interface) {
             continue;
         }
-        let families: Vec<AddressFamily> = config
-            .instances
-            .iter()
-            .filter(|other| other.interface == instance.interface)
-            .map(|other| other.family)
-            .collect();
         let virtual_addresses = virtual_addresses(config);
-        let interface =
-            interface::resolve_settled(&instance.interface, &families, &virtual_addresses).await?;
+        let interface = interface::resolve_settled(&instance.interface, |interface| {
+            config
+                .instances
+                .iter()
+                .filter(|other| {
+                    other.interface == instance.interface && other.family == AddressFamily::Ipv6
+                })
+                .all(|other| {
+                    interface
+                        .source(other.family, other.unicast.as_ref(), &virtual_addresses)
+                        .is_ok()
+                })
+        })
+        .await?;
         found.insert(instance.interface.clone(), interface);
     }
     Ok(found)
@@ -86,7 +92,7 @@ pub(super) fn clean_up_after_predecessor(
 pub(super) type Sockets = (IpAddr, Arc<AdvertSocket>, Arc<Announcer>);
 
 /// For each instance its source address and sockets, shared where interface and
-/// family are the same.
+/// family are the same, but for unicast.
 pub(super) fn open_sockets(
     config: &Config,
     interfaces: &BTreeMap<String, Interface>,
@@ -98,16 +104,23 @@ pub(super) fn open_sockets(
     for instance in &config.instances {
         let interface = &interfaces[&instance.interface];
         let key = (interface.index, instance.family);
+        let unicast = instance.unicast.as_ref();
+        let open = || -> Result<(IpAddr, Arc<AdvertSocket>), DaemonError> {
+            let source = interface.source(instance.family, unicast, &virtual_addresses)?;
+            let socket = match unicast {
+                Some(unicast) => AdvertSocket::unicast(interface, source, &unicast.peers),
+                None => AdvertSocket::multicast(interface, source),
+            };
+            let socket = socket.map_err(system(format!(
+                "opening a raw socket on {} from {source}",
+                interface.name
+            )))?;
+            Ok((source, Arc::new(socket)))
+        };
         let (source, socket) = match adverts.entry(key) {
+            _ if unicast.is_some() => open()?,
             Entry::Occupied(opened) => opened.get().clone(),
-            Entry::Vacant(place) => {
-                let source = interface.require_primary(instance.family, &virtual_addresses)?;
-                let socket = AdvertSocket::open(interface, source).map_err(system(format!(
-                    "opening a raw socket on {} from {source}",
-                    interface.name
-                )))?;
-                place.insert((source, Arc::new(socket))).clone()
-            }
+            Entry::Vacant(place) => place.insert(open()?).clone(),
         };
         let announcer = match announcers.entry(interface.index) {
             Entry::Occupied(opened) => Arc::clone(opened.get()),
@@ -125,13 +138,15 @@ pub(super) fn open_sockets(
 }
 
 /// What carries out the instances' actions, in the order of the configuration.
-/// The kernel already watches for claims of their addresses.
+/// The kernel already watches for claims of their addresses, and knows their
+/// unicast peers.
 pub(super) fn executors(
     config: &Config,
     interfaces: &BTreeMap<String, Interface>,
     sockets: Vec<Sockets>,
     instances: kernel::Instances,
     vips: kernel::Vips,
+    unicast_peers: &kernel::UnicastPeers,
 ) -> Result<Vec<Executor>, kernel::MapError> {
     let instances = Arc::new(instances);
     let vips = Arc::new(vips);
@@ -148,6 +163,7 @@ pub(super) fn executors(
             };
             let executor = Executor::new(index, instance.clone(), interface, source, router, tools);
             executor.watch()?;
+            executor.list_peers(unicast_peers)?;
             Ok(executor)
         })
         .collect()

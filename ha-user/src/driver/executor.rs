@@ -16,10 +16,10 @@ use ha_common::{
 
 use crate::{
     config::{InstanceConfig, VirtualAddress},
-    kernel::{Instances, Vips},
+    kernel::{Instances, UnicastPeers, Vips},
     net::{
         address::{AddressError, AddressTable},
-        advert::AdvertSocket,
+        advert::{AdvertSocket, Destination},
         announce::{Announcement, Announcer},
         interface::Interface,
     },
@@ -116,10 +116,14 @@ impl Executor {
             priority: config.priority.0,
             version: config.version.number(),
             preempt: u8::from(config.preempt),
-            min_ttl: 255,
+            min_ttl: config
+                .unicast
+                .as_ref()
+                .map_or(255, |unicast| unicast.min_ttl),
             address_count: u8::try_from(advertised.len()).unwrap_or(u8::MAX),
             auth_type: authentication(&config).wire().0,
-            reserved: [0; 5],
+            unicast: u8::from(config.unicast.is_some()),
+            reserved: [0; 4],
             own_mac: interface.mac.0,
             own_address: RouterAddress::from(source).0,
             auth_data: authentication(&config).wire().1,
@@ -168,9 +172,33 @@ impl Executor {
         self.interface.index
     }
 
-    /// Sends one advertisement. A failure is told once, until one succeeds: the
-    /// link's state decides over the instance, not a full queue.
+    /// Sends one advertisement, to each peer where it goes by unicast. A failure
+    /// is told once, until all succeed: the link's state decides over the
+    /// instance, not a full queue.
     pub(super) fn send_advert(&mut self, priority: Priority) {
+        let mut failure = None;
+        for destination in self.socket.destinations() {
+            if let Err(error) = self.send_advert_to(priority, destination) {
+                failure = Some((destination.address, error));
+            }
+        }
+        match failure {
+            None => self.told_send_failure = false,
+            Some((destination, error)) if !self.told_send_failure => {
+                self.told_send_failure = true;
+                tracing::warn!(
+                    instance = self.config.name,
+                    interface = self.interface.name,
+                    %destination,
+                    %error,
+                    "cannot send advertisements"
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn send_advert_to(&self, priority: Priority, destination: &Destination) -> io::Result<()> {
         let message = Outgoing {
             version: self.config.version,
             family: self.config.family,
@@ -179,28 +207,14 @@ impl Executor {
             interval: centiseconds(&self.config),
             addresses: &self.advertised,
             source: self.source.into(),
-            destination: vrrp::group(self.config.family),
+            destination: destination.address.into(),
             checksum: self.config.checksum,
             auth: authentication(&self.config),
         };
         // Encoded anew each time: what is sent cannot be older than what is decided.
         let mut buffer = [0; MESSAGE_BYTES];
-        let sent = vrrp::encode(&message, &mut buffer)
-            .map_err(io::Error::other)
-            .and_then(|length| self.socket.send(&buffer[..length]));
-        match sent {
-            Ok(()) => self.told_send_failure = false,
-            Err(error) if !self.told_send_failure => {
-                self.told_send_failure = true;
-                tracing::warn!(
-                    instance = self.config.name,
-                    interface = self.interface.name,
-                    %error,
-                    "cannot send advertisements"
-                );
-            }
-            Err(_) => {}
-        }
+        let length = vrrp::encode(&message, &mut buffer).map_err(io::Error::other)?;
+        self.socket.send(&buffer[..length], destination)
     }
 
     pub(super) fn install(&mut self, table: &mut AddressTable) -> Result<(), ExecutorError> {
@@ -262,6 +276,28 @@ impl Executor {
         Ok(())
     }
 
+    /// Has the kernel program take advertisements from the unicast peers.
+    ///
+    /// # Errors
+    /// If the map cannot be written.
+    pub fn list_peers(&self, peers: &UnicastPeers) -> Result<(), crate::kernel::MapError> {
+        let listed = self
+            .config
+            .unicast
+            .iter()
+            .flat_map(|unicast| &unicast.peers);
+        for peer in listed {
+            peers.list(&abi::PeerKey {
+                ifindex: self.key.ifindex,
+                vrid: self.key.vrid,
+                family: self.key.family,
+                reserved: [0; 2],
+                address: RouterAddress::from(*peer).0,
+            })?;
+        }
+        Ok(())
+    }
+
     /// Makes the kernel program forget the instance.
     pub(super) fn withdraw(&mut self) {
         // The program is about to be detached; what stays in a map goes with it.
@@ -291,6 +327,14 @@ impl Executor {
             vrid = self.config.vrid.value(),
             "{from} -> {to}: {}",
             reason.describe(self.config.family)
+        );
+    }
+
+    pub(super) fn tell_no_link(&self) {
+        tracing::warn!(
+            instance = self.config.name,
+            interface = self.interface.name,
+            "the interface is down or has no carrier: the instance waits for it"
         );
     }
 

@@ -33,6 +33,8 @@ pub struct Sizes {
     pub instances: usize,
     /// Watched addresses.
     pub addresses: usize,
+    /// Unicast peers of all virtual routers together.
+    pub unicast_peers: usize,
 }
 
 /// How the kernel program is to be loaded.
@@ -137,6 +139,7 @@ impl Loader {
                 abi::map::PEERS,
                 instances.saturating_mul(abi::PEERS_PER_INSTANCE),
             )
+            .map_max_entries(abi::map::UNICAST_PEERS, rows(self.sizes.unicast_peers))
             .map_max_entries(abi::map::VIPS, addresses)
             .map_max_entries(abi::map::CLAIMS, addresses)
             .load(object)

@@ -15,7 +15,8 @@ use aya::{
 };
 use bytemuck::Pod;
 use ha_common::abi::{
-    self, ActiveRouter, Claim, Counter, Counters, Instance, InstanceKey, Peer, PeerKey, Vip, VipKey,
+    self, ActiveRouter, Claim, Counter, Counters, Instance, InstanceKey, Peer, PeerKey,
+    UnicastPeer, Vip, VipKey,
 };
 use rustix::mm;
 
@@ -27,6 +28,8 @@ pub struct Maps {
     pub instances: Instances,
     /// The addresses whose claims are watched.
     pub vips: Vips,
+    /// Who may advertise by unicast.
+    pub unicast_peers: UnicastPeers,
     /// Every admitted peer, to admit and remove.
     pub peers: Peers,
     /// The same map, to look at from another thread.
@@ -56,6 +59,10 @@ impl Maps {
                 vips: Table::new(take(ebpf, abi::map::VIPS)?, abi::map::VIPS)?,
                 claims: Table::new(claims_of_vips, abi::map::CLAIMS)?,
             },
+            unicast_peers: UnicastPeers(Table::new(
+                take(ebpf, abi::map::UNICAST_PEERS)?,
+                abi::map::UNICAST_PEERS,
+            )?),
             peers: Peers(Table::new(peers, abi::map::PEERS)?),
             peers_view: Peers(Table::new(peers_view, abi::map::PEERS)?),
             actives: Actives::new(take(ebpf, abi::map::ACTIVES)?)?,
@@ -196,6 +203,19 @@ impl Vips {
     pub fn unwatch(&self, key: &VipKey) -> Result<(), MapError> {
         self.vips.remove(key)?;
         self.claims.remove(key)
+    }
+}
+
+/// `unicast_peers`: who may advertise to a virtual router by unicast.
+pub struct UnicastPeers(Table<PeerKey, UnicastPeer>);
+
+impl UnicastPeers {
+    /// Lets the kernel take advertisements from a peer.
+    ///
+    /// # Errors
+    /// If the map is full or the kernel refuses.
+    pub fn list(&self, key: &PeerKey) -> Result<(), MapError> {
+        self.0.write(key, &UnicastPeer::default())
     }
 }
 

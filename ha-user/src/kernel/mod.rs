@@ -17,7 +17,7 @@ pub mod maps;
 pub use error::{LoadError, MapError};
 pub use events::EventRing;
 pub use loader::{Loader, Program, Sizes};
-pub use maps::{Actives, Claims, CounterMap, Instances, Maps, Peers, Vips};
+pub use maps::{Actives, Claims, CounterMap, Instances, Maps, Peers, UnicastPeers, Vips};
 
 /// An ABI type as `aya` wants it: `aya::Pod` and `bytemuck::Pod` ask for the
 /// same, but neither crate knows of the other.

@@ -11,6 +11,7 @@ use netlink_packet_route::{
 use rtnetlink::MulticastGroup;
 
 use super::link::AbortOnDrop;
+use crate::config::Unicast;
 
 /// How long a usable link-local address is waited for: duplicate address
 /// detection takes 1 s by default (RFC 4862 §5.4), its start a random second more.
@@ -73,6 +74,28 @@ pub enum InterfaceError {
         family: AddressFamily,
         /// What the operator can do.
         remedy: &'static str,
+    },
+    /// The source that the configuration names cannot be sent from.
+    #[error(
+        "interface {name} has no usable address {address} of its own, which unicast names as \
+         source; `ip address show dev {name}` lists those it has"
+    )]
+    NoSource {
+        /// The configured name.
+        name: String,
+        /// The configured source.
+        address: IpAddr,
+    },
+    /// A unicast peer is the router itself.
+    #[error(
+        "{address} is listed as unicast peer, but is the address that this router sends from on \
+         interface {name}; list the other routers only"
+    )]
+    OwnPeer {
+        /// The configured name.
+        name: String,
+        /// The peer.
+        address: IpAddr,
     },
     /// Netlink did not answer as it should.
     #[error("asking the kernel about interface {name}: {source}")]
@@ -138,16 +161,14 @@ pub async fn resolve(handle: &rtnetlink::Handle, name: &str) -> Result<Interface
     })
 }
 
-/// [`resolve`], waiting a few seconds for an IPv6 link-local address where one
-/// of `families` is IPv6 and the interface is up: it is still tentative when a
-/// daemon starts with the machine.
+/// [`resolve`], waiting a few seconds until the interface `is_settled` if it is
+/// up: its IPv6 addresses are still tentative when a daemon starts with the machine.
 ///
 /// # Errors
-/// As [`resolve`]; not having an address is no error here, see [`Interface::primary`].
+/// As [`resolve`]; not to be settled is no error here, see [`Interface::source`].
 pub async fn resolve_settled(
     name: &str,
-    families: &[AddressFamily],
-    not: &[IpAddr],
+    is_settled: impl Fn(&Interface) -> bool,
 ) -> Result<Interface, InterfaceError> {
     let (connection, handle, mut changes) =
         rtnetlink::new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr])?;
@@ -156,11 +177,7 @@ pub async fn resolve_settled(
     loop {
         let interface = resolve(&handle, name).await;
         let settled = match &interface {
-            Ok(interface) => {
-                !interface.up
-                    || !families.contains(&AddressFamily::Ipv6)
-                    || interface.primary(AddressFamily::Ipv6, not).is_some()
-            }
+            Ok(interface) => !interface.up || is_settled(interface),
             Err(_) => true,
         };
         if settled {
@@ -180,20 +197,68 @@ impl Interface {
     /// the primary IPv4 or the link-local IPv6 address, but none of `not`.
     #[must_use]
     pub fn primary(&self, family: AddressFamily, not: &[IpAddr]) -> Option<IpAddr> {
-        self.addresses
-            .iter()
+        self.own(not)
             .filter(|candidate| {
-                AddressFamily::of(candidate.address) == family
-                    && !candidate.secondary
-                    && !candidate.tentative
-                    && candidate.protocol != Some(super::address::ADDRESS_PROTOCOL)
-                    && !not.contains(&candidate.address)
+                AddressFamily::of(candidate.address) == family && !candidate.secondary
             })
             .map(|candidate| candidate.address)
-            .find(|address| match address {
-                IpAddr::V4(_) => true,
-                IpAddr::V6(address) => address.is_unicast_link_local(),
-            })
+            .find(|address| address.is_ipv4() || is_link_local(*address))
+    }
+
+    /// Its addresses that can be sent from and are none of `not`.
+    fn own(&self, not: &[IpAddr]) -> impl Iterator<Item = &InterfaceAddress> {
+        self.addresses.iter().filter(move |candidate| {
+            !candidate.tentative
+                && candidate.protocol != Some(super::address::ADDRESS_PROTOCOL)
+                && !not.contains(&candidate.address)
+        })
+    }
+
+    /// The address that an instance sends from: by multicast the
+    /// [`primary`](Self::primary); by unicast the configured source, else the
+    /// primary, but a global IPv6 address if there is a peer that is not link-local.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoAddress`], [`NoSource`](InterfaceError::NoSource),
+    /// [`OwnPeer`](InterfaceError::OwnPeer).
+    pub fn source(
+        &self,
+        family: AddressFamily,
+        unicast: Option<&Unicast>,
+        not: &[IpAddr],
+    ) -> Result<IpAddr, InterfaceError> {
+        let Some(unicast) = unicast else {
+            return self.require_primary(family, not);
+        };
+        let source = if let Some(source) = unicast.source {
+            self.own(not)
+                .map(|candidate| candidate.address)
+                .find(|address| *address == source)
+                .ok_or_else(|| InterfaceError::NoSource {
+                    name: self.name.clone(),
+                    address: source,
+                })?
+        } else if family == AddressFamily::Ipv4 || unicast.peers.iter().copied().all(is_link_local)
+        {
+            self.require_primary(family, not)?
+        } else {
+            self.own(not)
+                .map(|candidate| candidate.address)
+                .find(|address| address.is_ipv6() && !is_link_local(*address))
+                .ok_or_else(|| InterfaceError::NoAddress {
+                    name: self.name.clone(),
+                    family,
+                    remedy: "its peers are not link-local, so it needs a global one that is \
+                             neither virtual nor tentative (`ip address add`)",
+                })?
+        };
+        if unicast.peers.contains(&source) {
+            return Err(InterfaceError::OwnPeer {
+                name: self.name.clone(),
+                address: source,
+            });
+        }
+        Ok(source)
     }
 
     /// [`primary`](Self::primary), or the error that says what to do.
@@ -217,6 +282,10 @@ impl Interface {
             },
         })
     }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// Administratively up, and the kernel sees a carrier.
@@ -330,5 +399,63 @@ mod tests {
             message.contains("eth0") && message.contains("link-local"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn the_source_for_unicast_suits_the_peers() {
+        let interface = interface(vec![
+            address("10.0.0.2"),
+            InterfaceAddress {
+                secondary: true,
+                ..address("10.0.0.3")
+            },
+            address("fe80::2"),
+            address("2001:db8::100"),
+            address("2001:db8::2"),
+        ]);
+        let virtual_address: IpAddr = "2001:db8::100".parse().unwrap();
+        let source = |family, source: Option<&str>, peers: &[&str]| {
+            let unicast = Unicast {
+                source: source.map(|source| source.parse().unwrap()),
+                peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
+                min_ttl: 255,
+            };
+            interface
+                .source(family, Some(&unicast), &[virtual_address])
+                .map(|source| source.to_string())
+                .map_err(|error| error.to_string())
+        };
+        let (v4, v6) = (AddressFamily::Ipv4, AddressFamily::Ipv6);
+        for (family, named, peers, expected) in [
+            (v4, None, &["10.0.0.9"][..], "10.0.0.2"),
+            (v4, Some("10.0.0.3"), &["10.0.0.9"], "10.0.0.3"),
+            (v6, None, &["fe80::9"], "fe80::2"),
+            (v6, None, &["2001:db8::9"], "2001:db8::2"),
+            (v6, None, &["fe80::9", "2001:db8::9"], "2001:db8::2"),
+            (v6, Some("fe80::2"), &["2001:db8::9"], "fe80::2"),
+        ] {
+            assert_eq!(source(family, named, peers).as_deref(), Ok(expected));
+        }
+        for (family, named, peers, part) in [
+            (
+                v4,
+                Some("10.0.0.9"),
+                "10.0.0.8",
+                "no usable address 10.0.0.9",
+            ),
+            (
+                v6,
+                Some("2001:db8::100"),
+                "fe80::9",
+                "no usable address 2001:db8::100",
+            ),
+            (v4, None, "10.0.0.2", "list the other routers only"),
+        ] {
+            let message = source(family, named, &[peers]).unwrap_err();
+            assert!(
+                message.contains(part) && message.contains("eth0"),
+                "{message}"
+            );
+        }
     }
 }

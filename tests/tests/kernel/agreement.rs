@@ -15,9 +15,10 @@ use proptest::{
 };
 
 use super::{
-    bench::{Bench, IFINDEX, OWN_MAC, VIPS, VIPS_IPV6, instances, isolated},
+    bench::{Bench, IFINDEX, OWN_MAC, UNICAST_PEERS, V3, VIPS, VIPS_IPV6, instances, isolated},
     packet::{
-        Checksum, PEER_MAC, arp, checksum, neighbour_advertisement, v2, v2_password, v3, v3_ipv6,
+        Checksum, PEER_MAC, arp, checksum, neighbour_advertisement, v2, v2_password, v2_unicast,
+        v3, v3_ipv6, v3_ipv6_unicast, v3_unicast,
     },
 };
 
@@ -50,12 +51,15 @@ fn expected(frame: &[u8], instances: &HashMap<InstanceKey, Instance>) -> Vec<Cou
     let Some(instance) = instances.get(&key) else {
         return vec![Counter::NotConfigured];
     };
-    match vrrp::validate(&window, &header, instance) {
+    match vrrp::validate(&window, &header, instance, |source| {
+        UNICAST_PEERS.contains(&source.to_ip(header.family).to_string().as_str())
+    }) {
         Err(refusal) => vec![refusal.counter()],
         Ok(advert) => [
             (true, Counter::Accepted),
             (advert.has_pseudo_header, Counter::ChecksumWithPseudoHeader),
             (advert.message_only_checksum, Counter::ChecksumMessageOnly),
+            (advert.group_in_checksum, Counter::ChecksumWithGroup),
             (advert.address_mismatch, Counter::AddressListDiffers),
         ]
         .into_iter()
@@ -127,7 +131,17 @@ fn originals() -> Vec<Vec<u8>> {
         v3().with(|it| it.pad_to = 60).build(),
         v2().build(),
         v2_password().build(),
+        v2().with(|it| it.vrid = V3).build(),
         v3_ipv6().build(),
+        v3_unicast().build(),
+        v3_unicast()
+            .with(|it| it.checksum = Checksum::Group)
+            .build(),
+        v3_unicast()
+            .with(|it| it.source = [10, 77, 0, 8].into())
+            .build(),
+        v2_unicast().build(),
+        v3_ipv6_unicast().build(),
         arp(1, PEER_MAC, [10, 77, 0, 100].into(), [10, 77, 0, 1].into()),
         neighbour_advertisement(PEER_MAC, "2001:db8::100".parse().expect("an address")),
     ]
@@ -232,6 +246,8 @@ fn kernel_and_user_space_agree_on_mutated_frames() -> Result<()> {
             Counter::BadLength,
             Counter::NotConfigured,
             Counter::VersionMismatch,
+            Counter::UnlistedSource,
+            Counter::ChecksumWithGroup,
             Counter::BadChecksum,
         ],
     )

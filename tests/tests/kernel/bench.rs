@@ -44,6 +44,11 @@ pub(crate) const V3_NO_ADDRESSES: u8 = 53;
 pub(crate) const V2_PASSWORD: u8 = 54;
 pub(crate) const ELSEWHERE: u8 = 55;
 pub(crate) const V3_NOT_OURS_FIRST: u8 = 56;
+pub(crate) const V3_UNICAST: u8 = 57;
+pub(crate) const V2_UNICAST: u8 = 58;
+
+/// The peers of the virtual routers that use unicast.
+pub(crate) const UNICAST_PEERS: [&str; 3] = ["10.77.0.9", "fe80::9", "10.77.0.5"];
 
 pub(crate) const PASSWORD: [u8; 8] = *b"secret\0\0";
 /// The addresses of IPv4 and IPv6 virtual routers.
@@ -129,6 +134,13 @@ impl Bench {
         };
         for (key, value) in instances() {
             bench.maps.instances.publish(&key, &value)?;
+        }
+        for (vrid, peer) in [V3_UNICAST, V2_UNICAST]
+            .iter()
+            .flat_map(|vrid| UNICAST_PEERS.map(|peer| (*vrid, peer)))
+        {
+            let key = peer_key(vrid, peer.parse()?);
+            bench.maps.unicast_peers.list(&key)?;
         }
         for (address, vrid) in VIPS.iter().chain(&VIPS_IPV6).map(|address| (*address, V3)) {
             let (key, vip) = watched(address, vrid);
@@ -232,6 +244,7 @@ pub(crate) fn loader(pins: &Path) -> Loader {
         sizes: Sizes {
             instances: instances().len() + SPARE,
             addresses: 8,
+            unicast_peers: 3 * UNICAST_PEERS.len(),
         },
         pin_dir: pins.to_owned(),
         xdp_mode: XdpMode::Auto,
@@ -294,6 +307,9 @@ pub(crate) fn instances() -> Vec<(InstanceKey, Instance)> {
             own_ipv6,
             IFINDEX,
         ),
+        (V3_UNICAST, 4, 3, list(&VIPS), own, IFINDEX),
+        (V3_UNICAST, 6, 3, list(&VIPS_IPV6), own_ipv6, IFINDEX),
+        (V2_UNICAST, 4, 2, list(&VIPS), own, IFINDEX),
     ]
     .into_iter()
     .zip(0..)
@@ -306,6 +322,7 @@ pub(crate) fn instances() -> Vec<(InstanceKey, Instance)> {
                 reserved: [0; 2],
             };
             let password = vrid == V2_PASSWORD;
+            let unicast = matches!(vrid, V3_UNICAST | V2_UNICAST);
             let value = Instance {
                 address_digest: vrrp::digest(addresses.iter().copied()),
                 event_gap_ns: 0,
@@ -315,7 +332,9 @@ pub(crate) fn instances() -> Vec<(InstanceKey, Instance)> {
                 priority: 100,
                 version,
                 preempt: 1,
-                min_ttl: 255,
+                // One router may stand between unicast peers.
+                min_ttl: if unicast { 254 } else { 255 },
+                unicast: u8::from(unicast),
                 address_count: u8::try_from(addresses.len()).expect("a short list"),
                 auth_type: u8::from(password),
                 own_mac: OWN_MAC,

@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::bench::{PASSWORD, V2, V2_PASSWORD, V3, VIPS, VIPS_IPV6};
+use super::bench::{
+    OWN, OWN_IPV6, PASSWORD, V2, V2_PASSWORD, V2_UNICAST, V3, V3_UNICAST, VIPS, VIPS_IPV6,
+};
 
 /// The usual sender.
 pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
@@ -17,6 +19,8 @@ pub(crate) enum Checksum {
     Usual,
     /// Over the message only.
     MessageOnly,
+    /// With the IPv4 group as destination in the pseudo-header.
+    Group,
     /// Something else.
     Wrong,
 }
@@ -115,6 +119,33 @@ pub(crate) fn v2_password() -> Frame {
     }
 }
 
+/// A valid version 3 advertisement over IPv4 by unicast.
+pub(crate) fn v3_unicast() -> Frame {
+    Frame {
+        destination: OWN.into(),
+        vrid: V3_UNICAST,
+        ..v3()
+    }
+}
+
+/// A valid version 3 advertisement over IPv6 by unicast.
+pub(crate) fn v3_ipv6_unicast() -> Frame {
+    Frame {
+        destination: OWN_IPV6.parse().expect("an address"),
+        vrid: V3_UNICAST,
+        ..v3_ipv6()
+    }
+}
+
+/// A valid version 2 advertisement by unicast.
+pub(crate) fn v2_unicast() -> Frame {
+    Frame {
+        destination: OWN.into(),
+        vrid: V2_UNICAST,
+        ..v2()
+    }
+}
+
 pub(crate) fn parsed(addresses: &[&str]) -> Vec<IpAddr> {
     addresses
         .iter()
@@ -194,13 +225,16 @@ impl Frame {
         }
         message.extend(&self.tail);
         let mut pseudo = octets(self.source);
-        pseudo.extend(octets(self.destination));
+        pseudo.extend(match self.checksum {
+            Checksum::Group => vec![224, 0, 0, 18],
+            _ => octets(self.destination),
+        });
         pseudo.extend(narrow(message.len()).to_be_bytes());
         pseudo.extend([0, 112]);
         let sum = match self.checksum {
             Checksum::MessageOnly => checksum(&[&message]),
             Checksum::Usual | Checksum::Wrong if self.version == 2 => checksum(&[&message]),
-            Checksum::Usual | Checksum::Wrong => checksum(&[&pseudo, &message]),
+            Checksum::Usual | Checksum::Group | Checksum::Wrong => checksum(&[&pseudo, &message]),
         };
         message[6..8].copy_from_slice(&sum);
         if self.checksum == Checksum::Wrong {

@@ -4,7 +4,10 @@ use ha_common::abi::Counter;
 
 use super::{
     bench::{ELSEWHERE, OWN, OWN_IPV6, V2, V3, V3_NO_ADDRESSES, V3_NOT_OURS_FIRST},
-    packet::{Checksum, Frame, parsed, v2, v2_password, v3, v3_ipv6},
+    packet::{
+        Checksum, Frame, parsed, v2, v2_password, v2_unicast, v3, v3_ipv6, v3_ipv6_unicast,
+        v3_unicast,
+    },
 };
 
 /// Valid frames by name, and what they count beside `accepted`.
@@ -94,6 +97,24 @@ pub(crate) fn valid() -> Vec<(&'static str, Frame, Vec<Counter>)> {
                 it.addresses = parsed(&["10.77.0.101"]);
             }),
             vec![Counter::AddressListDiffers],
+        ),
+        ("unicast, version 2", v2_unicast(), vec![]),
+        ("unicast, version 3, IPv4", v3_unicast(), pseudo.clone()),
+        ("unicast, version 3, IPv6", v3_ipv6_unicast(), vec![]),
+        (
+            "unicast, message only",
+            v3_unicast().with(|it| it.checksum = Checksum::MessageOnly),
+            vec![Counter::ChecksumMessageOnly],
+        ),
+        (
+            "unicast, the group in the checksum",
+            v3_unicast().with(|it| it.checksum = Checksum::Group),
+            vec![Counter::ChecksumWithGroup],
+        ),
+        (
+            "unicast over one router",
+            v3_unicast().with(|it| it.ttl = 254),
+            pseudo.clone(),
         ),
     ]
 }
@@ -243,6 +264,65 @@ pub(crate) fn refused() -> Vec<(&'static str, Frame, Counter)> {
             "another IPv6 group",
             v3_ipv6().with(|it| it.destination = "ff02::1".parse().expect("an address")),
             C::BadDestination,
+        ),
+        (
+            "the group where unicast is configured",
+            v3_unicast().with(|it| it.destination = v3().destination),
+            C::BadDestination,
+        ),
+        (
+            "the IPv6 group where unicast is configured",
+            v3_ipv6_unicast().with(|it| it.destination = v3_ipv6().destination),
+            C::BadDestination,
+        ),
+        (
+            "unicast over two routers",
+            v3_unicast().with(|it| it.ttl = 253),
+            C::BadTtl,
+        ),
+        (
+            "unicast from a stranger",
+            v3_unicast().with(|it| it.source = "10.77.0.8".parse().expect("an address")),
+            C::UnlistedSource,
+        ),
+        (
+            "unicast from a stranger, version 2",
+            v2_unicast().with(|it| it.source = "10.77.0.8".parse().expect("an address")),
+            C::UnlistedSource,
+        ),
+        (
+            "unicast from a stranger, IPv6",
+            v3_ipv6_unicast().with(|it| it.source = "fe80::8".parse().expect("an address")),
+            C::UnlistedSource,
+        ),
+        (
+            "unicast from a stranger, with more that is wrong",
+            v3_unicast().with(|it| {
+                it.source = "10.77.0.8".parse().expect("an address");
+                it.addresses = vec![];
+                it.checksum = Checksum::Wrong;
+            }),
+            C::UnlistedSource,
+        ),
+        (
+            "our own address, though listed",
+            v3_unicast().with(|it| it.source = OWN.into()),
+            C::OwnAddress,
+        ),
+        (
+            "unicast, IPv6 without the pseudo-header",
+            v3_ipv6_unicast().with(|it| it.checksum = Checksum::MessageOnly),
+            C::BadChecksum,
+        ),
+        (
+            "unicast, wrong checksum",
+            v3_unicast().with(|it| it.checksum = Checksum::Wrong),
+            C::BadChecksum,
+        ),
+        (
+            "unicast, wrong checksum, version 2",
+            v2_unicast().with(|it| it.checksum = Checksum::Wrong),
+            C::BadChecksum,
         ),
         (
             "count 0",

@@ -1,8 +1,7 @@
 //! The ladder above the table of virtual routers.
 
 use super::{
-    AUTHENTICATION_LEN, FIXED_LEN, Header, IPV4_GROUP, IPV6_GROUP, digest, pseudo_header_rest,
-    same_address,
+    AUTHENTICATION_LEN, FIXED_LEN, Header, IPV4_GROUP, digest, pseudo_header_rest, same_address,
 };
 use crate::{
     abi,
@@ -37,6 +36,9 @@ pub struct Advert {
     /// Version 3 over IPv4 with the pseudo-header in the checksum. `false` for
     /// version 2 and IPv6, whose one form is not a choice.
     pub has_pseudo_header: bool,
+    /// Version 3 over IPv4 by unicast with the multicast group as destination in
+    /// the checksum's pseudo-header.
+    pub group_in_checksum: bool,
 }
 
 /// The addresses read: their part in the checksum, their digest, and the first.
@@ -46,18 +48,28 @@ struct List {
     first: [u8; 2],
 }
 
+/// What the checksum covers, where that is a choice: [`Advert`]'s fields.
+#[derive(Clone, Copy)]
+struct Form {
+    message_only: bool,
+    pseudo_header: bool,
+    group: bool,
+}
+
 /// Validates an advertisement for the virtual router `instance`, which the
-/// caller found by the header's VRID and family and the interface.
+/// caller found by the header's VRID and family and the interface. `is_listed`
+/// says whether a source is one of its unicast peers; for multicast nobody asks.
 ///
 /// # Errors
 ///
 /// The first of these that fails, in this order: TTL or hop limit of at least
-/// [`abi::Instance::min_ttl`]; our version; sent to the group; addresses,
-/// unless we have none either; the exact length for the address count; version
-/// 3: interval not zero; version 2: our authentication type, password and
-/// interval; checksum (version 3 over IPv4: with or without the pseudo-header);
-/// a first IPv6 address that is link-local; a source that is not our own
-/// address; version 2 and not from the owner: our address list.
+/// [`abi::Instance::min_ttl`]; our version; sent to the group, or for unicast
+/// not to the group; unicast: a listed source; addresses, unless we have none
+/// either; the exact length for the address count; version 3: interval not zero;
+/// version 2: our authentication type, password and interval; checksum (version
+/// 3 over IPv4: with or without the pseudo-header); a first IPv6 address that is
+/// link-local; a source that is not our own address; version 2 and not from the
+/// owner: our address list.
 ///
 /// Priority 0 has no privilege: a forged release would be a takeover.
 #[inline(always)]
@@ -65,6 +77,7 @@ pub fn validate<W: Window>(
     window: &W,
     header: &Header,
     instance: &abi::Instance,
+    is_listed: impl FnOnce(RouterAddress) -> bool,
 ) -> Result<Advert, Refusal> {
     if header.ttl < instance.min_ttl {
         return Err(Refusal::BadTtl);
@@ -72,8 +85,12 @@ pub fn validate<W: Window>(
     if header.version.number() != instance.version {
         return Err(Refusal::VersionMismatch);
     }
-    if !header.to_group {
+    let unicast = instance.unicast != 0;
+    if header.to_group == unicast {
         return Err(Refusal::BadDestination);
+    }
+    if unicast && !is_listed(header.source) {
+        return Err(Refusal::UnlistedSource);
     }
     if header.address_count == 0 && instance.address_count != 0 {
         return Err(Refusal::NoAddresses);
@@ -128,7 +145,7 @@ pub fn validate<W: Window>(
         AddressFamily::Ipv6 => ipv6_list(window, addresses_at, count, sum),
     }
     .ok_or(Refusal::Truncated)?;
-    let (has_pseudo_header, message_only_checksum) = check(header, list.sum)?;
+    let form = check(header, list.sum)?;
 
     if matches!(header.family, AddressFamily::Ipv6) && count != 0 {
         let [high, low] = list.first;
@@ -154,37 +171,45 @@ pub fn validate<W: Window>(
         interval: Centiseconds(interval),
         version: header.version,
         address_mismatch,
-        message_only_checksum,
-        has_pseudo_header,
+        message_only_checksum: form.message_only,
+        has_pseudo_header: form.pseudo_header,
+        group_in_checksum: form.group,
     })
 }
 
-/// Whether the checksum of the message that adds up to `message` holds: for
-/// version 3 over IPv4, with the pseudo-header and without.
+/// What the checksum of the message that adds up to `message` covers, if it
+/// holds.
 ///
 /// RFC 9568 §5.2.8 leaves the pseudo-header out of version 3 over IPv4, yet
-/// most routers in the field put it in: both are taken. The destination is the
-/// group by now.
+/// most routers in the field put it in: both are taken. By unicast, keepalived
+/// up to 1.3.6 puts the group into it where the destination belongs: that is
+/// tried last. (By multicast it is what was tried first: no need to ask, which
+/// would have the verifier prove all from there on for both.)
 #[inline(always)]
-fn check(header: &Header, message: Sum) -> Result<(bool, bool), Refusal> {
-    let rest = pseudo_header_rest(header.length, super::PROTOCOL).add_16(header.source.0);
-    let (valid, forms) = match (header.version, header.family) {
-        (Version::V2, _) => (message.is_valid(), (false, false)),
-        (Version::V3, AddressFamily::Ipv6) => {
-            let whole = message.add_sum(rest.add_16(IPV6_GROUP.octets()));
-            (whole.is_valid(), (false, false))
-        }
+fn check(header: &Header, message: Sum) -> Result<Form, Refusal> {
+    let mut form = Form {
+        message_only: false,
+        pseudo_header: false,
+        group: false,
+    };
+    let rest = message
+        .add_sum(pseudo_header_rest(header.length, super::PROTOCOL))
+        .add_16(header.source.0);
+    let whole = rest.add_sum(header.destination);
+    let valid = match (header.version, header.family) {
+        (Version::V2, _) => message.is_valid(),
+        (Version::V3, AddressFamily::Ipv6) => whole.is_valid(),
         (Version::V3, AddressFamily::Ipv4) => {
-            let whole = message.add_sum(rest.add_4(IPV4_GROUP.octets()));
-            if whole.is_valid() {
-                (true, (true, false))
-            } else {
-                (message.is_valid(), (false, true))
-            }
+            form.pseudo_header = whole.is_valid();
+            form.message_only = !form.pseudo_header && message.is_valid();
+            form.group = !form.pseudo_header
+                && !form.message_only
+                && rest.add_4(IPV4_GROUP.octets()).is_valid();
+            form.pseudo_header || form.message_only || form.group
         }
     };
     if valid {
-        Ok(forms)
+        Ok(form)
     } else {
         Err(Refusal::BadChecksum)
     }
