@@ -12,7 +12,10 @@ use std::{
 };
 
 use ha_common::{
-    fsm::{Action, Advert, Parameters, Reason, State, StateKind, VirtualRouter},
+    fsm::{
+        Action, Advert, Parameters, Reason, State, StateKind, VirtualRouter,
+        election::{self, Role, Standing},
+    },
     time::Timestamp,
     types::RouterAddress,
 };
@@ -54,6 +57,23 @@ struct Slot {
     transitions: u64,
     reason: Option<Reason>,
     active: Option<RouterAddress>,
+    /// When it last advertised.
+    advertised_at: Timestamp,
+}
+
+impl Slot {
+    /// Whether our last advertisement has answered `advert` already: a losing one
+    /// that arrived before it. A daemon that was stalled finds a ring full of them.
+    fn has_answered(&self, advert: &Advert) -> bool {
+        self.router.state().kind() == StateKind::Active
+            && advert.at < self.advertised_at
+            && election::standing(
+                Role::Active,
+                &self.router.parameters().contender(),
+                advert.priority,
+                advert.source,
+            ) == Standing::Loses
+    }
 }
 
 /// See the [module](self).
@@ -78,6 +98,7 @@ impl Engine {
                 transitions: 0,
                 reason: None,
                 active: None,
+                advertised_at: Timestamp::default(),
             })
             .collect();
         Self {
@@ -144,6 +165,9 @@ impl Engine {
 
     /// `id` received `advert`; one that is already accounted for changes nothing.
     pub fn handle_advert(&mut self, now: Timestamp, id: InstanceId, advert: &Advert) {
+        if self.slots[id.place()].has_answered(advert) {
+            return;
+        }
         let before = *self.slots[id.place()].router.state();
         self.step(now, id, |router, out| {
             router.handle_advert(now, advert, out);
@@ -193,6 +217,9 @@ impl Engine {
         let slot = &mut self.slots[id.place()];
         handle(&mut slot.router, &mut self.scratch);
         for action in self.scratch.drain(..) {
+            if let Action::SendAdvert { .. } = action {
+                slot.advertised_at = now;
+            }
             if let Action::Transition { to, reason, .. } = action {
                 slot.since = now;
                 slot.transitions += 1;
@@ -334,6 +361,37 @@ mod tests {
             Some(Ipv4Addr::new(10, 0, 0, 9).into())
         );
         assert_eq!(engine.snapshot(id).transitions, 3);
+    }
+
+    #[test]
+    fn a_ring_full_of_losing_advertisements_is_answered_once() {
+        let mut engine = Engine::new([parameters(100)]);
+        let id = InstanceId(0);
+        engine.handle_startup(at(0), id);
+        engine.handle_timeout(at(1000), id);
+        drain(&mut engine);
+        // Stalled from 1000 to 6000 ms; a lower one has advertised all along.
+        let now = at(6000);
+        for millis in (1010..6000).step_by(10) {
+            engine.handle_advert(now, id, &advert(at(millis), 50));
+        }
+        let answers = |actions: Vec<(u32, Action)>| {
+            let sent = |action: &&(u32, Action)| matches!(action.1, Action::SendAdvert { .. });
+            actions.iter().filter(sent).count()
+        };
+        assert_eq!(answers(drain(&mut engine)), 1);
+        engine.handle_advert(at(6001), id, &advert(at(6001), 50));
+        assert_eq!(
+            answers(drain(&mut engine)),
+            1,
+            "a new one is answered again"
+        );
+        engine.handle_advert(at(6002), id, &advert(at(5000), 200));
+        assert_eq!(
+            engine.state(id),
+            StateKind::Backup,
+            "a greater one counts however old"
+        );
     }
 
     #[test]

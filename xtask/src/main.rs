@@ -48,6 +48,14 @@ enum Command {
     Demo(commands::demo::Arguments),
     /// Build everything and run every test; needs root for the network namespaces.
     Test(commands::test::Arguments),
+    /// Look for inputs that break a promise, with libFuzzer; needs nightly and cargo-fuzz.
+    ///
+    /// `cargo xtask test` replays the inputs that are known.
+    Fuzz(commands::fuzz::Arguments),
+    /// Run more seeds of the simulation than the tests do, or one again.
+    Sim(commands::sim::Arguments),
+    /// Break the code in known ways and see which tests notice.
+    Mutants(commands::mutants::Arguments),
     /// Check formatting, lints and documentation, warnings denied.
     Lint,
     /// Run `lint`, then `test`.
@@ -73,6 +81,9 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::BuildEbpf(arguments) => commands::build_ebpf::run(&workspace, arguments),
         Command::Demo(arguments) => commands::demo::run(&workspace, arguments),
         Command::Test(arguments) => commands::test::run(&workspace, arguments),
+        Command::Fuzz(arguments) => commands::fuzz::run(&workspace, arguments),
+        Command::Sim(arguments) => commands::sim::run(&workspace, arguments),
+        Command::Mutants(arguments) => commands::mutants::run(&workspace, arguments),
         Command::Lint => commands::lint::run(&workspace),
         Command::Ci => commands::ci::run(&workspace),
     }

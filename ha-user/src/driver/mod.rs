@@ -123,11 +123,11 @@ impl Driver {
         let now = sys::now();
         for id in self.engine.ids() {
             self.executor(id).publish(StateKind::Init);
+            // Without a link it stays in Init until there is one.
             if self.executor(id).link_up {
                 self.engine.handle_startup(now, id);
             } else {
-                self.engine.handle_startup(now, id);
-                self.engine.handle_fault(now, id);
+                self.executor(id).tell_no_link();
             }
         }
         self.act(now);
@@ -181,7 +181,15 @@ impl Driver {
         };
         self.peers.admit(event);
         match event.kind {
-            abi::EVENT_RELEASE | abi::EVENT_OUTRANKED | abi::EVENT_LOSING => {
+            abi::EVENT_RELEASE => {
+                // It shortens what is left of Active_Down, so what is left has to be
+                // known: the engine may still count from an older arrival.
+                if let Some(held_back_by) = self.unseen(id) {
+                    self.engine.handle_advert(now, id, &held_back_by);
+                }
+                self.engine.handle_advert(now, id, &advert);
+            }
+            abi::EVENT_OUTRANKED | abi::EVENT_LOSING => {
                 self.engine.handle_advert(now, id, &advert);
             }
             abi::EVENT_CHANGED => {
@@ -221,6 +229,8 @@ impl Driver {
             }
             executor.link_up = change.up;
             if change.up {
+                // One of the two, by its state: its first link, or its link again.
+                self.engine.handle_startup(now, id);
                 self.engine.handle_recovery(now, id);
             } else {
                 self.engine.handle_fault(now, id);

@@ -27,7 +27,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     cargo.args(["--release", "--package", "ha-tests"]);
     if asks_for_help {
         // The demo's own words need neither the daemon nor the kernel program.
-        cargo.args(["--quiet", "--bin", "harrier-demo"]);
+        cargo.args(["--quiet", "--no-default-features", "--bin", "harrier-demo"]);
     } else {
         let route = setup::ensure(workspace)?;
         build_ebpf::build(workspace, &route, false)?;

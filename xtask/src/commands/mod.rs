@@ -3,6 +3,9 @@
 pub(crate) mod build_ebpf;
 pub(crate) mod ci;
 pub(crate) mod demo;
+pub(crate) mod fuzz;
 pub(crate) mod lint;
+pub(crate) mod mutants;
 pub(crate) mod setup;
+pub(crate) mod sim;
 pub(crate) mod test;

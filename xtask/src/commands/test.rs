@@ -134,6 +134,10 @@ fn cargo_test(workspace: &Workspace, packages: &[&str], arguments: &Arguments) -
     for package in packages {
         cargo.args(["--package", package]);
     }
+    if packages.contains(&"ha-tests") {
+        // The simulation runs more than a year.
+        cargo.arg("--release");
+    }
     cargo
         .arg("--no-fail-fast")
         .env("HARRIER_BIN", workspace.release_binary("harrier"));
