@@ -11,6 +11,7 @@
 //! - [`daemon`], [`keepalived`]: the two kinds of router
 //! - [`probe`]: a client that asks a virtual address every millisecond
 //! - [`xdp`]: an XDP program of someone else
+//! - [`fuzz`]: what the fuzzers run
 //! - [`need`]: what a suite needs of the machine, loudly
 //!
 //! Times are [`Timestamp`](ha_common::time::Timestamp)s: `CLOCK_MONOTONIC`.
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod command;
 pub mod daemon;
 pub mod decode;
+pub mod fuzz;
 pub mod keepalived;
 pub mod lab;
 pub mod need;

@@ -1,0 +1,104 @@
+//! A configuration file: whatever its text, it is taken or refused in words
+//! that point into it.
+
+use ha_common::{
+    fsm::timers,
+    types::{Centiseconds, RouterAddress},
+    wire::vrrp::{Authentication, MAX_MESSAGE_LEN, Outgoing, encode, group},
+};
+use ha_user::config::{Config, Diagnostic, Severity, line_and_column, parse, render};
+
+/// Runs the configuration reader over `input`, and returns whether it is a
+/// valid configuration. What is no UTF-8 is refused before the reader.
+///
+/// # Panics
+/// If a diagnostic points outside the text, is missing from the report, or
+/// disagrees with the verdict; if a terminal would obey the report; if what was
+/// taken cannot be advertised.
+pub fn config(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return false;
+    };
+    match parse(text) {
+        Ok((config, warnings)) => {
+            assert!(
+                warnings.iter().all(|one| one.severity == Severity::Warning),
+                "taken in spite of an error: {warnings:?}"
+            );
+            told(text, &warnings);
+            sound(&config);
+            true
+        }
+        Err(diagnostics) => {
+            assert!(
+                diagnostics
+                    .iter()
+                    .any(|one| one.severity == Severity::Error),
+                "refused without an error: {diagnostics:?}"
+            );
+            told(text, &diagnostics);
+            false
+        }
+    }
+}
+
+/// Every diagnostic lies inside the text and comes out in the report.
+fn told(text: &str, diagnostics: &[Diagnostic]) {
+    for one in diagnostics {
+        let related = one.related.iter().map(|(span, _)| span);
+        for span in related.chain([&one.span]) {
+            assert!(
+                text.get(span.clone()).is_some(),
+                "outside the text: {one:?}"
+            );
+        }
+        let (line, column) = line_and_column(text, one.span.start);
+        assert!(line >= 1 && column >= 1);
+        assert!(
+            !one.message.is_empty() && !one.expected.is_empty(),
+            "{one:?}"
+        );
+    }
+    let report = render("fuzz.toml", text, diagnostics, false);
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    assert!(!report.contains(obeyed), "a terminal obeys: {report:?}");
+    for one in diagnostics {
+        assert!(report.contains(&one.message), "{one:?} is not in\n{report}");
+    }
+    let coloured = render("fuzz.toml", text, diagnostics, true);
+    assert_eq!(coloured.is_empty(), diagnostics.is_empty());
+}
+
+/// What was taken can be sent and has deadlines.
+fn sound(config: &Config) {
+    assert!(!config.instances.is_empty());
+    for instance in &config.instances {
+        let addresses: Vec<RouterAddress> = instance
+            .addresses
+            .iter()
+            .map(|address| address.address.into())
+            .collect();
+        let message = Outgoing {
+            version: instance.version,
+            family: instance.family,
+            vrid: instance.vrid,
+            priority: instance.priority,
+            interval: Centiseconds::from_duration(instance.advert_interval)
+                .expect("whole centiseconds"),
+            addresses: &addresses,
+            source: RouterAddress([0; 16]),
+            destination: group(instance.family),
+            checksum: instance.checksum,
+            auth: Authentication::None,
+        };
+        if let Err(error) = encode(&message, &mut [0; MAX_MESSAGE_LEN]) {
+            panic!("{} cannot advertise: {error}", instance.name);
+        }
+        let skew = timers::skew_time(
+            instance.version,
+            instance.priority,
+            instance.advert_interval,
+        );
+        assert!(!skew.is_zero(), "{instance:?}");
+    }
+}

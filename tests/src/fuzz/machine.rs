@@ -1,0 +1,280 @@
+//! A state machine and a sequence of events, against the rules that hold in
+//! every state, with the durations computed a second time.
+//!
+//! Five octets choose the parameters, then each octet an event.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use ha_common::{
+    fsm::{
+        Action, Advert, Parameters, State, StateKind, VirtualRouter,
+        election::{Role, Standing, standing},
+    },
+    time::Timestamp,
+    types::{Priority, RouterAddress, Version},
+};
+
+/// The least interval that a Backup learns.
+const FLOOR: Duration = Duration::from_millis(10);
+
+/// Octets, read from the front.
+struct Octets<'a>(&'a [u8]);
+
+impl Octets<'_> {
+    fn one(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn two(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes([self.one()?, self.one()?]))
+    }
+
+    fn host(&mut self) -> Option<RouterAddress> {
+        Some(Ipv4Addr::new(10, 0, 0, self.one()?).into())
+    }
+
+    /// As the wire can carry it: 1 to 4095 centiseconds, or 1 to 255 seconds.
+    fn interval(&mut self, version: Version) -> Option<Duration> {
+        let number = u64::from(self.two()?);
+        Some(match version {
+            Version::V2 => Duration::from_secs(number % 255 + 1),
+            Version::V3 => Duration::from_millis((number % 4095 + 1) * 10),
+        })
+    }
+}
+
+/// Runs the events of `input`, and returns the states that were entered, in order.
+///
+/// # Panics
+/// If addresses are anywhere but in Active, a takeover does not advertise first,
+/// a deadline is not where the RFC has it or does not move when it is due, or an
+/// early or stale call changes anything.
+pub fn machine(input: &[u8]) -> Vec<StateKind> {
+    let mut input = Octets(input);
+    let mut entered = Vec::new();
+    let Some(parameters) = parameters(&mut input) else {
+        return entered;
+    };
+    let mut machine = Machine {
+        parameters,
+        router: VirtualRouter::new(parameters),
+        now: Timestamp::from_nanos(1_000_000_000),
+        installed: false,
+    };
+    while machine.event(&mut input).is_some() {
+        let kind = machine.router.state().kind();
+        if entered.last() != Some(&kind) {
+            entered.push(kind);
+        }
+    }
+    entered
+}
+
+fn parameters(input: &mut Octets<'_>) -> Option<Parameters> {
+    let choices = input.one()?;
+    let version = if choices & 1 == 0 {
+        Version::V3
+    } else {
+        Version::V2
+    };
+    Some(Parameters {
+        version,
+        priority: Priority(input.one()?.max(1)),
+        address: input.host()?,
+        preempt: choices & 2 == 0,
+        advertisement_interval: input.interval(version)?,
+    })
+}
+
+struct Machine {
+    parameters: Parameters,
+    router: VirtualRouter,
+    now: Timestamp,
+    installed: bool,
+}
+
+impl Machine {
+    /// One event; `None` at the end of the input.
+    fn event(&mut self, input: &mut Octets<'_>) -> Option<()> {
+        let before = *self.router.state();
+        let mut out = Vec::new();
+        match input.one()? % 10 {
+            0 => self.router.handle_startup(self.now, &mut out),
+            1 => self.router.handle_shutdown(&mut out),
+            2 => self.router.handle_fault(&mut out),
+            3 => self.router.handle_recovery(self.now, &mut out),
+            4 => self.timeout(Duration::from_micros(input.two()?.into()), &mut out),
+            5 => self.timeout(Duration::from_millis(input.two()?.into()), &mut out),
+            // What is due next, exactly; and a moment before.
+            6 => self.timeout(self.until_due(), &mut out),
+            7 => {
+                let early = self
+                    .until_due()
+                    .checked_sub(Duration::from_nanos(1))
+                    .unwrap_or_default();
+                let due = self.router.poll_timeout();
+                self.timeout(early, &mut out);
+                if due.is_none_or(|due| due > self.now) {
+                    assert_eq!((before, &out), (*self.router.state(), &vec![]), "early");
+                }
+            }
+            // Fresh, or late from the kernel's record.
+            8 => self.hear(Duration::ZERO, input, &mut out)?,
+            _ => {
+                let age = Duration::from_millis(input.two()?.into());
+                self.hear(age, input, &mut out)?;
+            }
+        }
+        self.judge(before, &out);
+        Some(())
+    }
+
+    fn until_due(&self) -> Duration {
+        self.router
+            .poll_timeout()
+            .map_or(Duration::ZERO, |due| due.since(self.now))
+    }
+
+    fn timeout(&mut self, passed: Duration, out: &mut Vec<Action>) {
+        self.now = self.now + passed;
+        self.router.handle_timeout(self.now, out);
+        if let Some(due) = self.router.poll_timeout() {
+            assert!(due > self.now, "a driver would spin");
+        }
+    }
+
+    fn hear(&mut self, age: Duration, input: &mut Octets<'_>, out: &mut Vec<Action>) -> Option<()> {
+        let advert = Advert {
+            at: self.now - age,
+            priority: Priority(input.one()?),
+            source: input.host()?,
+            interval: input.interval(self.parameters.version)?,
+        };
+        let before = *self.router.state();
+        self.router.handle_advert(self.now, &advert, out);
+        let after = *self.router.state();
+        let own = self.parameters.contender();
+        let verdict = |role| standing(role, &own, advert.priority, advert.source);
+        match before {
+            State::Init | State::Fault => assert_eq!((before, &*out), (after, &vec![])),
+            State::Backup {
+                heard_at,
+                active_down_at: due,
+                active_adver_interval,
+            } => {
+                let State::Backup {
+                    active_down_at: now_due,
+                    ..
+                } = after
+                else {
+                    panic!("an advertisement ends Backup: {after:?}");
+                };
+                assert_eq!(*out, [], "a Backup answers nothing");
+                if advert.at <= heard_at {
+                    assert_eq!(before, after, "accounted for already");
+                    return Some(());
+                }
+                match verdict(Role::Backup) {
+                    Standing::Release => {
+                        let skew = self.skew(active_adver_interval);
+                        assert_eq!(now_due, due.min(advert.at + skew));
+                    }
+                    Standing::Wins => {
+                        let interval = advert.interval.max(FLOOR);
+                        let down = 3 * interval + self.skew(interval);
+                        assert_eq!(now_due, advert.at + down);
+                    }
+                    Standing::Loses => assert!(now_due <= due, "held back by a loser"),
+                }
+            }
+            State::Active { advert_at, .. } => {
+                let answered = out.contains(&Action::SendAdvert {
+                    priority: self.parameters.priority,
+                });
+                match verdict(Role::Active) {
+                    Standing::Wins => assert_eq!(after.kind(), StateKind::Backup),
+                    Standing::Release => {
+                        assert_eq!(after.kind(), StateKind::Active);
+                        assert!(answered);
+                    }
+                    Standing::Loses => {
+                        assert!(answered);
+                        let State::Active {
+                            advert_at: now_at, ..
+                        } = after
+                        else {
+                            panic!("a loser ends Active: {after:?}");
+                        };
+                        assert_eq!(now_at, advert_at, "a loser disturbs the timer");
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Skew_Time once more: in whole nanoseconds, product before quotient.
+    fn skew(&self, interval: Duration) -> Duration {
+        let whole = match self.parameters.version {
+            Version::V2 => 1_000_000_000,
+            Version::V3 => interval.as_nanos(),
+        };
+        let skew = whole * (256 - u128::from(self.parameters.priority.0)) / 256;
+        Duration::from_nanos(u64::try_from(skew).expect("less than 256 s"))
+    }
+
+    /// The rules that every event keeps.
+    fn judge(&mut self, before: State, out: &[Action]) {
+        let (before, after) = (before.kind(), self.router.state().kind());
+        let own = self.parameters.priority;
+        let mut changed = false;
+        for (place, action) in out.iter().enumerate() {
+            match *action {
+                Action::InstallAddresses => {
+                    assert!(!self.installed);
+                    self.installed = true;
+                    assert_eq!(out[0], Action::SendAdvert { priority: own });
+                    assert!(out[place..].contains(&Action::Announce), "{out:?}");
+                }
+                Action::RemoveAddresses => {
+                    assert!(self.installed);
+                    self.installed = false;
+                }
+                Action::Announce => assert!(self.installed, "announced what is not there"),
+                Action::Transition { from, to, .. } => {
+                    assert!(!changed, "two transitions: {out:?}");
+                    changed = true;
+                    assert_eq!((from, to), (before, after));
+                    assert_eq!(place, out.len() - 1, "all that precedes belongs to it");
+                }
+                Action::SendAdvert { priority } => {
+                    let releases = priority == Priority::RELEASE;
+                    assert!(releases || priority == own);
+                    // Only what leaves Active for good releases.
+                    let leaves = before == StateKind::Active
+                        && matches!(after, StateKind::Init | StateKind::Fault);
+                    assert_eq!(releases, leaves, "{out:?}");
+                }
+            }
+        }
+        assert_eq!(self.installed, after == StateKind::Active);
+        assert_eq!(changed, before != after);
+        match *self.router.state() {
+            State::Init | State::Fault => assert_eq!(self.router.poll_timeout(), None),
+            State::Backup {
+                heard_at,
+                active_down_at,
+                active_adver_interval,
+            } => {
+                assert!(heard_at <= self.now && active_adver_interval >= FLOOR);
+                let down = 3 * active_adver_interval + self.skew(active_adver_interval);
+                assert!(active_down_at <= heard_at + down);
+            }
+            State::Active { advert_at, .. } => {
+                assert!(advert_at <= self.now + self.parameters.advertisement_interval);
+            }
+        }
+    }
+}
