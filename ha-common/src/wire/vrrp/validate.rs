@@ -181,8 +181,8 @@ pub fn validate<W: Window>(
 /// holds.
 ///
 /// RFC 9568 §5.2.8 leaves the pseudo-header out of version 3 over IPv4, yet
-/// most routers in the field put it in: both are taken. By unicast, keepalived
-/// up to 1.3.6 puts the group into it where the destination belongs: that is
+/// most routers in the field put it in: both are taken. By unicast, old
+/// keepalived puts the group into it where the destination belongs: that is
 /// tried last. (By multicast it is what was tried first: no need to ask, which
 /// would have the verifier prove all from there on for both.)
 #[inline(always)]
