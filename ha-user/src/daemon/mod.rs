@@ -118,6 +118,7 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         .map(|found| (found.index, found.name.clone()))
         .collect();
     let (program, maps) = loader.load(&ports)?;
+    let watched = ports.iter().map(|(index, _)| *index).collect();
 
     let executors = setup::executors(
         &config,
@@ -163,7 +164,7 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         let view = Arc::clone(&view);
         async move { view.answer(request).await }
     }));
-    let links = tokio::spawn(watch_links(handle.clone()));
+    let links = tokio::spawn(watch_links(handle.clone(), watched));
     tokio::select! {
         () = signals.stop() => {}
         _ = &mut ended => {}
@@ -213,13 +214,18 @@ fn start(driver: Driver) -> Result<Running, DaemonError> {
     Ok((thread, realtime, ended))
 }
 
-async fn watch_links(handle: driver::Handle) {
-    let watched = link::watch(|change| match handle.send(driver::Command::Link(change)) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::error!(%error, "a change of a link was lost");
-            true
-        }
+/// Tells the driver of the links with index in `ours`. A host may have hundreds of
+/// others, which would fill the driver's channel.
+async fn watch_links(handle: driver::Handle, ours: Vec<u32>) {
+    let watched = link::watch(|change| {
+        !ours.contains(&change.index)
+            || match handle.send(driver::Command::Link(change)) {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::error!(%error, "a change of a link was lost");
+                    true
+                }
+            }
     })
     .await;
     if let Err(error) = watched {

@@ -20,12 +20,11 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     address::{
         AddressAttribute, AddressFlags, AddressHeader, AddressHeaderFlags, AddressMessage,
-        AddressScope, CacheInfo,
+        AddressProtocol, AddressScope, CacheInfo,
     },
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::interface::protocol;
 use crate::config::VirtualAddress;
 
 /// `IFA_PROTO` of every address that Harrier adds (Linux 5.18): VRRP's protocol
@@ -291,7 +290,7 @@ fn message(ifindex: u32, address: VirtualAddress) -> AddressMessage {
     message.attributes = vec![
         AddressAttribute::Local(address.address),
         AddressAttribute::Address(address.address),
-        AddressAttribute::Protocol(protocol(ADDRESS_PROTOCOL)),
+        AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)),
     ];
     if let IpAddr::V6(v6) = address.address {
         // The address moves from node to node: detection of duplicates would find

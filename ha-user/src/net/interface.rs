@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use futures_util::{StreamExt, TryStreamExt};
 use ha_common::types::{AddressFamily, MacAddress};
 use netlink_packet_route::{
-    address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol},
+    address::{AddressAttribute, AddressFlags, AddressMessage},
     link::{LinkAttribute, LinkFlags, LinkMessage},
 };
 use rtnetlink::MulticastGroup;
@@ -330,12 +330,6 @@ fn interface_address(message: &AddressMessage) -> Option<InterfaceAddress> {
             && !flags.contains(AddressFlags::Optimistic),
         protocol,
     })
-}
-
-/// The number that [`AddressProtocol`] wraps, for messages that we build.
-#[must_use]
-pub const fn protocol(number: u8) -> AddressProtocol {
-    AddressProtocol::Other(number)
 }
 
 #[cfg(test)]
