@@ -27,7 +27,10 @@ use std::{
 
 pub use self::{
     diagnostic::{Diagnostic, Severity, line_and_column, render},
-    model::{ChecksumForm, Config, InstanceConfig, Password, Unicast, VirtualAddress, XdpMode},
+    model::{
+        AddressConfig, ChecksumForm, Config, InstanceConfig, Password, RouteConfig, RuleConfig,
+        Scope, SyncGroup, TrackedInterface, Unicast, VirtualAddress, VirtualMacInterface, XdpMode,
+    },
 };
 
 /// Largest configuration file, in octets. Thousands of instances fit.

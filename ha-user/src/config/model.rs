@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 pub use ha_common::wire::vrrp::ChecksumForm;
 use ha_common::{
-    fsm::timers,
+    fsm::{AnnounceSchedule, timers},
     types::{AddressFamily, Priority, Version, Vrid},
 };
 
@@ -14,6 +14,14 @@ use ha_common::{
 pub struct Config {
     /// How the kernel program is attached.
     pub xdp_mode: XdpMode,
+    /// How long every instance waits at start before it may take over, beyond
+    /// its Active_Down_Interval; up to 1000 s.
+    pub startup_delay: Duration,
+    /// Least span between two announcement frames on one interface; zero for no
+    /// limit, 1 s at most.
+    pub announce_gap: Duration,
+    /// Instances that move together.
+    pub sync_groups: Vec<SyncGroup>,
     /// The virtual routers, in the order of the file; never empty, names unique,
     /// (interface, VRID, family) unique, no address twice on one interface.
     pub instances: Vec<InstanceConfig>,
@@ -69,6 +77,12 @@ pub struct InstanceConfig {
     pub advert_interval: Duration,
     /// Preempt_Mode: whether a router of lower priority is relieved.
     pub preempt: bool,
+    /// How long a lower Active router is left alone before it is relieved; up to
+    /// 1000 s.
+    pub preempt_delay: Duration,
+    /// Whether an Active router whose priority falls below ours is relieved after
+    /// Skew_Time instead of what is left of Active_Down_Interval.
+    pub quick_preempt: bool,
     /// What the checksum covers; counts in version 3 over IPv4 only.
     pub checksum: ChecksumForm,
     /// Version 2 only: simple text password, sent and expected.
@@ -76,9 +90,26 @@ pub struct InstanceConfig {
     /// To whom advertisements go and from whom they are taken, if not by
     /// multicast.
     pub unicast: Option<Unicast>,
+    /// Whether the addresses live on an interface of their own with the virtual
+    /// router's link-layer address (RFC 9568 §7.3), and its name if it is given.
+    pub virtual_mac: Option<VirtualMacInterface>,
+    /// Accept_Mode: whether the Active router takes packets to the addresses for
+    /// itself, or only answers for them and forwards.
+    pub accept: bool,
     /// The virtual addresses, in the order in which they are advertised. May be
     /// empty; the first of an IPv6 instance is link-local.
-    pub addresses: Vec<VirtualAddress>,
+    pub addresses: Vec<AddressConfig>,
+    /// Addresses of any family that follow the others and are not advertised.
+    pub excluded_addresses: Vec<AddressConfig>,
+    /// Routes that follow the addresses.
+    pub routes: Vec<RouteConfig>,
+    /// Policy rules that follow the addresses.
+    pub rules: Vec<RuleConfig>,
+    /// When the addresses are announced.
+    pub announce: AnnounceSchedule,
+    /// Interfaces that count for the priority, or without which the instance
+    /// cannot take part.
+    pub track_interfaces: Vec<TrackedInterface>,
 }
 
 impl InstanceConfig {
@@ -87,6 +118,111 @@ impl InstanceConfig {
     pub fn active_down_interval(&self) -> Duration {
         timers::active_down_interval(self.version, self.priority, self.advert_interval)
     }
+}
+
+/// Instances that are Active together, Backup together and in fault together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SyncGroup {
+    /// Its name in log and status, by the rules of an instance's; unique.
+    pub name: String,
+    /// Places in [`Config::instances`]: at least two, each in one group only.
+    pub members: Vec<usize>,
+}
+
+/// The interface with a virtual router's link-layer address.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VirtualMacInterface {
+    /// Its name, if not chosen by Harrier.
+    pub name: Option<String>,
+}
+
+/// A virtual address and how it is put on an interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddressConfig {
+    /// The address with its prefix length.
+    pub address: VirtualAddress,
+    /// The interface, if not the instance's.
+    pub interface: Option<String>,
+    /// `IFA_LABEL`, IPv4 only: the interface's name, or that followed by `:` and
+    /// more; at most 15 octets.
+    pub label: Option<String>,
+    /// How far the address is valid.
+    pub scope: Scope,
+    /// Whether the kernel adds the route to the address's prefix.
+    pub prefix_route: bool,
+}
+
+impl From<VirtualAddress> for AddressConfig {
+    fn from(address: VirtualAddress) -> Self {
+        Self {
+            address,
+            interface: None,
+            label: None,
+            scope: Scope::Global,
+            prefix_route: true,
+        }
+    }
+}
+
+impl fmt::Display for AddressConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// How far an address is valid (`ip-address(8)`, scope).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Scope {
+    /// Everywhere.
+    #[default]
+    Global,
+    /// In the site (IPv6, deprecated).
+    Site,
+    /// On the link.
+    Link,
+    /// On the host.
+    Host,
+}
+
+/// A route that follows the virtual addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RouteConfig {
+    /// Where it leads to; /0 is the default route. No bits behind the prefix.
+    pub destination: VirtualAddress,
+    /// The next router, of the destination's family.
+    pub via: Option<IpAddr>,
+    /// The interface; where there is no `via` the instance's by default.
+    pub interface: Option<String>,
+    /// Table, 1 to 2^32 - 1; the main one (254) by default.
+    pub table: Option<u32>,
+    /// Metric; the kernel's default if absent.
+    pub metric: Option<u32>,
+    /// Preferred source address.
+    pub source: Option<IpAddr>,
+}
+
+/// A policy rule that follows the virtual addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleConfig {
+    /// The source prefix that it is about; at least one of `from` and `to` is
+    /// given, both of one family.
+    pub from: Option<VirtualAddress>,
+    /// The destination prefix that it is about.
+    pub to: Option<VirtualAddress>,
+    /// The table that is looked up, 1 to 2^32 - 1.
+    pub table: u32,
+    /// Its preference, chosen by the kernel if absent.
+    pub priority: Option<u32>,
+}
+
+/// An interface that counts for an instance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrackedInterface {
+    /// Its name.
+    pub name: String,
+    /// Added to the priority while it is up (positive), or while it is down
+    /// (negative), -253 to 253; 0: without it the instance is in fault.
+    pub weight: i16,
 }
 
 /// Advertisements to and from listed peers only.

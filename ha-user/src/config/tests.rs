@@ -4,7 +4,10 @@ mod unicast;
 
 use std::time::Duration;
 
-use ha_common::types::{AddressFamily, Priority, Version, Vrid};
+use ha_common::{
+    fsm::AnnounceSchedule,
+    types::{AddressFamily, Priority, Version, Vrid},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -111,17 +114,32 @@ fn the_file_of_the_documentation_is_taken() {
         priority: Priority(150),
         advert_interval: Duration::from_millis(100),
         preempt: true,
+        preempt_delay: Duration::ZERO,
+        quick_preempt: true,
         checksum: ChecksumForm::PseudoHeader,
         password: None,
         unicast: None,
-        addresses: vec![VirtualAddress {
-            address: [10, 77, 0, 100].into(),
-            prefix_len: 16,
-        }],
+        virtual_mac: None,
+        accept: true,
+        addresses: vec![
+            VirtualAddress {
+                address: [10, 77, 0, 100].into(),
+                prefix_len: 16,
+            }
+            .into(),
+        ],
+        excluded_addresses: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
+        announce: AnnounceSchedule::default(),
+        track_interfaces: Vec::new(),
     };
-    let v6 = |text: &str, prefix_len| VirtualAddress {
-        address: text.parse().unwrap(),
-        prefix_len,
+    let v6 = |text: &str, prefix_len| -> AddressConfig {
+        VirtualAddress {
+            address: text.parse().unwrap(),
+            prefix_len,
+        }
+        .into()
     };
     let web6 = InstanceConfig {
         name: "web6".to_owned(),
@@ -141,7 +159,8 @@ fn the_file_of_the_documentation_is_taken() {
         Ok((
             Config {
                 xdp_mode: XdpMode::Generic,
-                instances: vec![web, web6]
+                instances: vec![web, web6],
+                ..Config::default()
             },
             Vec::new()
         ))

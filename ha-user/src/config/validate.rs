@@ -5,14 +5,17 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ha_common::types::{AddressFamily, Centiseconds, Priority, Version, Vrid};
+use ha_common::{
+    fsm::AnnounceSchedule,
+    types::{AddressFamily, Centiseconds, Priority, Version, Vrid},
+};
 
 use super::{
     address::{self, MTU},
     diagnostic::{Diagnostic, Severity},
     duration,
     located::{Field, Located},
-    model::{ChecksumForm, Config, InstanceConfig, Password, VirtualAddress},
+    model::{AddressConfig, ChecksumForm, Config, InstanceConfig, Password, VirtualAddress},
     raw::{RawConfig, RawInstance},
     unicast, unique,
 };
@@ -61,6 +64,9 @@ pub(super) fn validate(
             Ok((
                 Config {
                     xdp_mode,
+                    startup_delay: Duration::ZERO,
+                    announce_gap: Duration::ZERO,
+                    sync_groups: Vec::new(),
                     instances,
                 },
                 diagnostics,
@@ -131,10 +137,19 @@ impl Check {
             priority: priority?,
             advert_interval: advert_interval?,
             preempt,
+            preempt_delay: Duration::ZERO,
+            quick_preempt: true,
             checksum,
             password,
             unicast,
-            addresses,
+            virtual_mac: None,
+            accept: true,
+            addresses: addresses.into_iter().map(AddressConfig::from).collect(),
+            excluded_addresses: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            announce: AnnounceSchedule::default(),
+            track_interfaces: Vec::new(),
         })
     }
 

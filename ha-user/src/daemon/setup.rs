@@ -61,7 +61,7 @@ fn virtual_addresses(config: &Config) -> Vec<IpAddr> {
         .iter()
         .filter(|instance| instance.priority != Priority::OWNER)
         .flat_map(|instance| &instance.addresses)
-        .map(|address| address.address)
+        .map(|address| address.address.address)
         .collect()
 }
 
@@ -80,7 +80,7 @@ pub(super) fn clean_up_after_predecessor(
             instance
                 .addresses
                 .iter()
-                .map(|address| leftover::Entry::new(&instance.interface, *address))
+                .map(|address| leftover::Entry::new(&instance.interface, address.address))
         })
         .collect();
     for interface in interfaces.values() {

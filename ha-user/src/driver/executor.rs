@@ -15,7 +15,7 @@ use ha_common::{
 };
 
 use crate::{
-    config::{InstanceConfig, VirtualAddress},
+    config::{AddressConfig, InstanceConfig, VirtualAddress},
     kernel::{Instances, UnicastPeers, Vips},
     net::{
         address::{AddressError, AddressTable},
@@ -94,12 +94,12 @@ impl Executor {
         let advertised: Vec<RouterAddress> = config
             .addresses
             .iter()
-            .map(|address| address.address.into())
+            .map(|address| address.address.address.into())
             .collect();
         let announcements = config
             .addresses
             .iter()
-            .map(|address| Announcement::new(interface.mac, address.address, router))
+            .map(|address| Announcement::new(interface.mac, address.address.address, router))
             .collect();
         let key = abi::InstanceKey {
             ifindex: interface.index,
@@ -219,13 +219,13 @@ impl Executor {
 
     pub(super) fn install(&mut self, table: &mut AddressTable) -> Result<(), ExecutorError> {
         let mut failures = Vec::new();
-        table.install(self.interface.index, &self.config.addresses, &mut failures)?;
+        table.install(self.interface.index, &self.addresses(), &mut failures)?;
         self.judge(failures)
     }
 
     pub(super) fn remove(&mut self, table: &mut AddressTable) -> Result<(), ExecutorError> {
         let mut failures = Vec::new();
-        table.remove(self.interface.index, &self.config.addresses, &mut failures)?;
+        table.remove(self.interface.index, &self.addresses(), &mut failures)?;
         table.collect(&mut failures)?;
         self.judge(failures)
     }
@@ -307,16 +307,22 @@ impl Executor {
         }
     }
 
+    fn addresses(&self) -> Vec<VirtualAddress> {
+        let bare = |config: &AddressConfig| config.address;
+        self.config.addresses.iter().map(bare).collect()
+    }
+
     fn vip_keys(&self) -> impl Iterator<Item = abi::VipKey> {
         let ifindex = self.interface.index;
         self.config
             .addresses
             .iter()
-            .map(move |VirtualAddress { address, .. }| abi::VipKey {
+            .map(move |config| config.address.address)
+            .map(move |address| abi::VipKey {
                 ifindex,
                 family: if address.is_ipv4() { 4 } else { 6 },
                 reserved: [0; 3],
-                address: RouterAddress::from(*address).0,
+                address: RouterAddress::from(address).0,
             })
     }
 

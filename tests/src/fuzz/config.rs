@@ -76,7 +76,7 @@ fn sound(config: &Config) {
         let addresses: Vec<RouterAddress> = instance
             .addresses
             .iter()
-            .map(|address| address.address.into())
+            .map(|address| address.address.address.into())
             .collect();
         let message = Outgoing {
             version: instance.version,
