@@ -90,7 +90,7 @@ fn configurations_are_taken_and_refused() -> Result<()> {
 
 #[test]
 fn event_sequences_go_through_every_transition() -> Result<()> {
-    use StateKind::{Active, Backup, Fault, Init};
+    use StateKind::{Active, Backup, Fault, Init, Releasing};
 
     let mut seen = HashSet::new();
     for input in inputs("machine")? {
@@ -107,8 +107,12 @@ fn event_sequences_go_through_every_transition() -> Result<()> {
         (Backup, Init),
         (Backup, Fault),
         (Active, Backup),
-        (Active, Init),
+        (Active, Releasing),
         (Active, Fault),
+        (Active, Init),
+        (Releasing, Init),
+        (Releasing, Fault),
+        (Releasing, Backup),
         (Fault, Init),
         (Fault, Backup),
         (Fault, Active),

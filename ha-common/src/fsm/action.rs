@@ -2,7 +2,10 @@
 
 use core::{fmt, net::IpAddr, time::Duration};
 
-use super::state::StateKind;
+use super::{
+    fault::FaultCause,
+    state::{Sorting, StateKind},
+};
 use crate::types::{AddressFamily, Priority, RouterAddress};
 
 /// One thing to do. Actions are to be carried out in the order in which they
@@ -14,13 +17,23 @@ pub enum Action {
         /// The effective priority, or [`Priority::RELEASE`].
         priority: Priority,
     },
-    /// Put the addresses on the interface.
+    /// Put the addresses on the interface; those that are there already stay.
     InstallAddresses,
     /// Tell the link who has the addresses: gratuitous ARP, unsolicited
     /// neighbour advertisements.
     Announce,
     /// Take the addresses off the interface.
     RemoveAddresses,
+    /// Tell the kernel program what to sort by. It comes before the transition
+    /// that it belongs to, and without one if the state stays.
+    UpdateKernel(Sorting),
+    /// Nothing to do: we were Active and have not advertised for so long that the
+    /// others must have given us up. The advertisement and the announcement that
+    /// were asked for just before take the place back.
+    Resumed {
+        /// Since the last advertisement.
+        silence: Duration,
+    },
     /// The state has changed; all that precedes belongs to the change.
     Transition {
         /// The state that was left.
@@ -37,7 +50,7 @@ pub enum Action {
 pub enum Reason {
     /// The daemon started.
     Startup,
-    /// The daemon started and our priority is 255.
+    /// We own the addresses (priority 255) and have just come up.
     Owner,
     /// No advertisement for `silence`, of which `allowed` were allowed.
     ActiveDown {
@@ -48,6 +61,14 @@ pub enum Reason {
     },
     /// The Active router released (priority 0) and Skew_Time has passed.
     Released,
+    /// The router that held us back fell below our priority and Skew_Time has
+    /// passed.
+    Weakened {
+        /// Its address.
+        by: RouterAddress,
+        /// The priority that it fell to.
+        priority: Priority,
+    },
     /// Another router outranks us.
     Outranked {
         /// Its address.
@@ -55,11 +76,28 @@ pub enum Reason {
         /// Its priority.
         priority: Priority,
     },
+    /// Another member of our sync group was outranked.
+    SteppedDown,
+    /// A successor has the addresses.
+    HandedOver {
+        /// Its address.
+        to: RouterAddress,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// Nobody has taken the addresses over.
+    NoSuccessor {
+        /// For how long we waited for one.
+        waited: Duration,
+    },
     /// The daemon stops.
     Shutdown,
-    /// The interface cannot be used.
-    Fault,
-    /// The interface can be used again.
+    /// We cannot take part.
+    Fault {
+        /// What happened last.
+        cause: FaultCause,
+    },
+    /// We can take part again.
     Recovery,
 }
 
@@ -83,7 +121,7 @@ impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
             Reason::Startup => f.write_str("started"),
-            Reason::Owner => f.write_str("started with priority 255 (address owner)"),
+            Reason::Owner => f.write_str("came up with priority 255 (address owner)"),
             Reason::ActiveDown { silence, allowed } => write!(
                 f,
                 "no advertisement for {:.3} ms (Active_Down_Interval {:.3} ms)",
@@ -91,13 +129,27 @@ impl fmt::Display for Description {
                 allowed.as_secs_f64() * 1e3
             ),
             Reason::Released => f.write_str("the Active router released (priority 0)"),
+            Reason::Weakened { by, priority } => {
+                let by: IpAddr = by.to_ip(self.family);
+                write!(f, "the Active router {by} fell to priority {priority}")
+            }
             Reason::Outranked { by, priority } => {
                 let by: IpAddr = by.to_ip(self.family);
                 write!(f, "{by} advertises priority {priority}")
             }
+            Reason::SteppedDown => f.write_str("another instance of the sync group was outranked"),
+            Reason::HandedOver { to, priority } => {
+                let to: IpAddr = to.to_ip(self.family);
+                write!(f, "{to} has taken over with priority {priority}")
+            }
+            Reason::NoSuccessor { waited } => write!(
+                f,
+                "nobody has taken over within {:.3} ms",
+                waited.as_secs_f64() * 1e3
+            ),
             Reason::Shutdown => f.write_str("stopping"),
-            Reason::Fault => f.write_str("the interface cannot be used"),
-            Reason::Recovery => f.write_str("the interface can be used again"),
+            Reason::Fault { cause } => cause.fmt(f),
+            Reason::Recovery => f.write_str("can take part again"),
         }
     }
 }

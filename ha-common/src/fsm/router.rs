@@ -1,11 +1,20 @@
-//! One virtual router: the handlers of its events.
+//! One virtual router: its parameters and the handlers of its events. What a
+//! handler does in a state is in that state's module.
+
+mod active;
+mod backup;
+mod releasing;
 
 use core::time::Duration;
 
+pub use self::active::ANNOUNCE_GAP;
+pub use self::releasing::LINGER;
 use super::{
     action::{Action, Reason},
+    announce::AnnounceSchedule,
     election::{self, Contender, Role, Standing},
-    state::{State, StateKind},
+    fault::FaultCause,
+    state::{Addresses, Preemption, ReleaseTarget, Sorting, State, StateKind},
     timers,
 };
 use crate::{
@@ -13,26 +22,8 @@ use crate::{
     types::{Priority, RouterAddress, Version},
 };
 
-/// Spans between the announcements that follow the first one of a takeover.
-///
-/// The first may be lost, or reach a switch whose port has only begun to
-/// forward; the repetitions catch both without a burst.
-pub const ANNOUNCE_AGAIN_AFTER: [Duration; 4] = [
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-    Duration::from_millis(1500),
-    Duration::from_secs(3),
-];
-
-/// Least span between two announcements that other routers can cause: a stream of
-/// losing advertisements must not become a stream of announcements.
-pub const ANNOUNCE_GAP: Duration = ANNOUNCE_AGAIN_AFTER[0];
-
-/// Floor under a learned interval: the least that version 3 can carry and be
-/// meant, so that no peer can make us spin.
-const LEAST_INTERVAL: Duration = Duration::from_millis(10);
-
-/// What is configured for one virtual router (RFC 9568 §6.1).
+/// What is configured for one virtual router (RFC 9568 §6.1), and its effective
+/// priority.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parameters {
     /// Version 2 and 3 differ in Skew_Time.
@@ -43,12 +34,45 @@ pub struct Parameters {
     pub address: RouterAddress,
     /// Preempt_Mode.
     pub preempt: bool,
+    /// How long a lower Active router is left alone before it is relieved,
+    /// counted from its first advertisement; the owner does not wait.
+    pub preempt_delay: Duration,
+    /// Whether the router that held us back is relieved after Skew_Time when it
+    /// falls below our priority, instead of after Active_Down_Interval.
+    pub quick_preempt: bool,
+    /// By how much the first Active_Down after the start is longer; an owner
+    /// waits this long instead of becoming Active at once.
+    pub startup_delay: Duration,
     /// Advertisement_Interval.
     pub advertisement_interval: Duration,
+    /// When the addresses are announced.
+    pub announce: AnnounceSchedule,
 }
 
 impl Parameters {
-    /// Our side of the comparison with an advertisement.
+    /// Parameters with the defaults: preemption on, quick and without delay; no
+    /// delay at the start.
+    #[must_use]
+    pub fn new(
+        version: Version,
+        priority: Priority,
+        address: RouterAddress,
+        advertisement_interval: Duration,
+    ) -> Self {
+        Self {
+            version,
+            priority,
+            address,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            quick_preempt: true,
+            startup_delay: Duration::ZERO,
+            advertisement_interval,
+            announce: AnnounceSchedule::default(),
+        }
+    }
+
+    /// Our side of the comparison with an advertisement, no delay considered.
     #[must_use]
     pub const fn contender(&self) -> Contender {
         Contender {
@@ -77,8 +101,9 @@ pub struct Advert {
 pub struct VirtualRouter {
     parameters: Parameters,
     state: State,
-    /// The last advertisement seen was priority 0.
-    released: bool,
+    addresses: Addresses,
+    /// When it takes over is its group's to say, even for an owner.
+    in_group: bool,
 }
 
 impl VirtualRouter {
@@ -88,7 +113,20 @@ impl VirtualRouter {
         Self {
             parameters,
             state: State::Init,
-            released: false,
+            addresses: Addresses::Absent,
+            in_group: false,
+        }
+    }
+
+    /// A virtual router in Init that never takes over by itself when it comes up:
+    /// an owner is Backup with a deadline that has passed. The group lets it take
+    /// over, by choosing between [`handle_timeout`](Self::handle_timeout) and
+    /// [`handle_upkeep`](Self::handle_upkeep).
+    #[must_use]
+    pub const fn in_group(parameters: Parameters) -> Self {
+        Self {
+            in_group: true,
+            ..Self::new(parameters)
         }
     }
 
@@ -104,26 +142,65 @@ impl VirtualRouter {
         &self.state
     }
 
+    /// Where its addresses are.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What the kernel program is to sort advertisements by.
+    #[must_use]
+    pub fn sorting(&self) -> Sorting {
+        let (priority, barred) = match &self.state {
+            State::Releasing(_) => (Priority::RELEASE, false),
+            State::Backup(backup) => (
+                self.parameters.priority,
+                backup.preemption != Preemption::Free,
+            ),
+            State::Init | State::Active(_) | State::Fault => (self.parameters.priority, false),
+        };
+        Sorting {
+            state: self.state.kind(),
+            priority,
+            preempt: self.parameters.preempt && !barred,
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due, if ever.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.state.deadline()
+        self.upkeep_at()
+            .into_iter()
+            .chain(self.state.active_down_at())
+            .min()
+    }
+
+    /// When [`handle_upkeep`](Self::handle_upkeep) is due, if ever.
+    #[must_use]
+    pub fn upkeep_at(&self) -> Option<Timestamp> {
+        let leaving_at = match self.addresses {
+            Addresses::LeavingAt(at) => Some(at),
+            Addresses::Absent | Addresses::Installed => None,
+        };
+        self.state.upkeep_at().into_iter().chain(leaving_at).min()
     }
 
     /// Active_Down_Interval as it applies now: from the learned interval in
     /// Backup, else from our own.
     #[must_use]
     pub fn active_down_interval(&self) -> Duration {
-        let interval = match self.state {
-            State::Backup {
-                active_adver_interval,
-                ..
-            } => active_adver_interval,
-            State::Init | State::Active { .. } | State::Fault => {
+        let interval = match &self.state {
+            State::Backup(backup) => backup.active_adver_interval,
+            State::Init | State::Active(_) | State::Releasing(_) | State::Fault => {
                 self.parameters.advertisement_interval
             }
         };
         self.active_down_after(interval)
+    }
+
+    /// The interface has this primary address from now on.
+    pub const fn set_address(&mut self, address: RouterAddress) {
+        self.parameters.address = address;
     }
 
     /// Startup event (§6.4.1).
@@ -133,24 +210,111 @@ impl VirtualRouter {
         }
     }
 
-    /// Shutdown event (§6.4.2, §6.4.3).
-    pub fn handle_shutdown(&mut self, out: &mut impl Extend<Action>) {
+    /// Shutdown event (§6.4.2, §6.4.3). An Active router goes on serving until a
+    /// successor does; it is through when it is in Init and its addresses are
+    /// absent.
+    pub fn handle_shutdown(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
+        match &mut self.state {
+            State::Init => {}
+            State::Active(_) => self.release(now, ReleaseTarget::Init, Reason::Shutdown, out),
+            State::Releasing(releasing) => releasing.then = ReleaseTarget::Init,
+            State::Backup(_) | State::Fault => self.go(State::Init, Reason::Shutdown, out),
+        }
+    }
+
+    /// Shutdown that waits for nobody: no address is left.
+    pub fn handle_stop_now(&mut self, out: &mut impl Extend<Action>) {
+        if matches!(self.state, State::Active(_)) {
+            send(Priority::RELEASE, out);
+        }
+        self.remove_addresses(out);
         if !matches!(self.state, State::Init) {
-            self.leave(State::Init, Reason::Shutdown, out);
+            self.go(State::Init, Reason::Shutdown, out);
         }
     }
 
-    /// The interface cannot be used any more.
-    pub fn handle_fault(&mut self, out: &mut impl Extend<Action>) {
-        if !matches!(self.state, State::Init | State::Fault) {
-            self.leave(State::Fault, Reason::Fault, out);
+    /// It cannot take part any more, or there is one more reason why it cannot.
+    /// Where clients can still use the addresses, they stay until a successor
+    /// has them.
+    pub fn handle_fault(
+        &mut self,
+        now: Timestamp,
+        cause: FaultCause,
+        out: &mut impl Extend<Action>,
+    ) {
+        let usable = cause.leaves_addresses_usable();
+        let reason = Reason::Fault { cause };
+        match &mut self.state {
+            State::Active(_) if usable => {
+                self.release(now, ReleaseTarget::Fault, reason, out);
+                return;
+            }
+            State::Releasing(releasing) if usable => {
+                if releasing.then == ReleaseTarget::Backup {
+                    releasing.then = ReleaseTarget::Fault;
+                }
+                return;
+            }
+            State::Active(_) => send(Priority::RELEASE, out),
+            State::Init | State::Backup(_) | State::Releasing(_) | State::Fault => {}
+        }
+        if !usable {
+            self.remove_addresses(out);
+        }
+        match self.state {
+            State::Init | State::Fault => {}
+            State::Releasing(releasing) if releasing.then == ReleaseTarget::Init => {
+                self.go(State::Init, Reason::Shutdown, out);
+            }
+            State::Backup(_) | State::Active(_) | State::Releasing(_) => {
+                self.go(State::Fault, reason, out);
+            }
         }
     }
 
-    /// The interface can be used again: the virtual router starts anew.
+    /// It can take part again: it starts anew, but for the delay of a start. One
+    /// that is still releasing becomes Backup when it has.
     pub fn handle_recovery(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
-        if matches!(self.state, State::Fault) {
-            self.enter(now, Reason::Recovery, out);
+        match &mut self.state {
+            State::Fault => self.enter(now, Reason::Recovery, out),
+            State::Releasing(releasing) if releasing.then == ReleaseTarget::Fault => {
+                releasing.then = ReleaseTarget::Backup;
+            }
+            State::Init | State::Backup(_) | State::Active(_) | State::Releasing(_) => {}
+        }
+    }
+
+    /// Another member of its group was outranked.
+    pub fn handle_step_down(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
+        if matches!(self.state, State::Active(_)) {
+            self.release(now, ReleaseTarget::Backup, Reason::SteppedDown, out);
+        }
+    }
+
+    /// The effective priority is now `priority` (1 to 255; 0 is ignored).
+    pub fn handle_priority(
+        &mut self,
+        now: Timestamp,
+        priority: Priority,
+        out: &mut impl Extend<Action>,
+    ) {
+        let before = self.parameters.priority;
+        if priority == before || priority == Priority::RELEASE {
+            return;
+        }
+        self.parameters.priority = priority;
+        match self.state {
+            State::Backup(backup) => self.reweigh_backup(now, before, backup),
+            State::Active(active) => self.advertise(now, active, out),
+            State::Init | State::Releasing(_) | State::Fault => {}
+        }
+    }
+
+    /// A stranger claims one of the addresses. Announcements that this causes
+    /// are at least [`ANNOUNCE_GAP`] apart.
+    pub fn handle_claim(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
+        if let State::Active(active) = self.state {
+            self.announce_anew(now, active, out);
         }
     }
 
@@ -167,236 +331,54 @@ impl VirtualRouter {
     ) {
         match self.state {
             State::Init | State::Fault => {}
-            State::Backup {
-                heard_at,
-                active_down_at,
-                active_adver_interval,
-            } => {
-                if advert.at <= heard_at {
-                    return;
-                }
-                match self.standing(Role::Backup, advert) {
-                    Standing::Release => {
-                        // The RFC sets the timer to Skew_Time. The earlier of the two
-                        // does the same for the first release and keeps a stream of
-                        // them from holding us back for ever.
-                        let skew = timers::skew_time(
-                            self.parameters.version,
-                            self.parameters.priority,
-                            active_adver_interval,
-                        );
-                        self.released = true;
-                        self.state = State::Backup {
-                            heard_at: advert.at,
-                            active_down_at: active_down_at.min(advert.at + skew),
-                            active_adver_interval,
-                        };
-                    }
-                    Standing::Wins => self.hear(advert),
-                    Standing::Loses => {}
-                }
-            }
-            State::Active {
-                advert_at,
-                announced_at,
-                announce,
-            } => match self.standing(Role::Active, advert) {
-                Standing::Release => {
-                    let advert_at = now + self.parameters.advertisement_interval;
-                    self.assert_active(now, advert_at, announced_at, announce, out);
-                }
-                Standing::Wins => {
-                    // The last word: it tells a winner that was Active all along (a
-                    // partition has healed) that there were two, so that it announces
-                    // the addresses and no client stays with us. It reaches the others
-                    // as if it had been sent a moment earlier.
-                    self.send_advert(out);
-                    self.hear(advert);
-                    out.extend([
-                        Action::RemoveAddresses,
-                        Action::Transition {
-                            from: StateKind::Active,
-                            to: StateKind::Backup,
-                            reason: Reason::Outranked {
-                                by: advert.source,
-                                priority: advert.priority,
-                            },
-                        },
-                    ]);
-                }
-                // Asserts our place to the sender and shows bridges the way; the
-                // advertisement timer runs on (new in RFC 9568).
-                Standing::Loses => {
-                    self.assert_active(now, advert_at, announced_at, announce, out);
-                }
-            },
+            State::Backup(backup) => self.hear_as_backup(backup, advert),
+            State::Active(active) => self.hear_as_active(now, active, advert, out),
+            State::Releasing(releasing) => self.hear_as_releasing(now, releasing, advert, out),
         }
     }
 
     /// A deadline may be due (§6.4.2, §6.4.3). Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
+        if let State::Backup(backup) = self.state
+            && now >= backup.active_down_at
+        {
+            self.take_over_after(now, &backup, out);
+        } else {
+            self.handle_upkeep(now, out);
+        }
+    }
+
+    /// As [`handle_timeout`](Self::handle_timeout), but a Backup stays Backup.
+    pub fn handle_upkeep(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
+        if let Addresses::LeavingAt(at) = self.addresses
+            && now >= at
+        {
+            self.remove_addresses(out);
+        }
         match self.state {
             State::Init | State::Fault => {}
-            State::Backup {
-                heard_at,
-                active_down_at,
-                ..
-            } => {
-                if now >= active_down_at {
-                    let reason = if self.released {
-                        Reason::Released
-                    } else {
-                        Reason::ActiveDown {
-                            silence: now.since(heard_at),
-                            allowed: active_down_at.since(heard_at),
-                        }
-                    };
-                    self.take_over(now, StateKind::Backup, reason, out);
+            State::Backup(backup) => self.lift_bar(now, backup),
+            State::Active(active) => self.keep_active(now, active, out),
+            State::Releasing(releasing) => {
+                if now >= releasing.until {
+                    self.end_release(now, &releasing, out);
                 }
-            }
-            State::Active {
-                mut advert_at,
-                mut announced_at,
-                mut announce,
-            } => {
-                let interval = self.parameters.advertisement_interval;
-                if now >= advert_at {
-                    self.send_advert(out);
-                    // From deadline to deadline, so that lateness does not add up;
-                    // what a stall has missed is not caught up with.
-                    advert_at = advert_at + interval;
-                    if advert_at <= now {
-                        advert_at = now + interval;
-                    }
-                }
-                if let Some((at, round)) = announce
-                    && now >= at
-                {
-                    out.extend([Action::Announce]);
-                    announced_at = now;
-                    announce = announcement(now, round + 1);
-                }
-                self.state = State::Active {
-                    advert_at,
-                    announced_at,
-                    announce,
-                };
             }
         }
     }
 
-    fn enter(&mut self, now: Timestamp, reason: Reason, out: &mut impl Extend<Action>) {
-        let from = self.state.kind();
-        if self.parameters.priority == Priority::OWNER {
-            let reason = if reason == Reason::Startup {
-                Reason::Owner
-            } else {
-                reason
-            };
-            self.take_over(now, from, reason, out);
-            return;
-        }
-        let interval = self.parameters.advertisement_interval;
-        self.released = false;
-        self.state = State::Backup {
-            heard_at: now,
-            active_down_at: now + self.active_down_after(interval),
-            active_adver_interval: interval,
-        };
-        out.extend([Action::Transition {
-            from,
-            to: StateKind::Backup,
-            reason,
-        }]);
-    }
-
-    fn leave(&mut self, to: State, reason: Reason, out: &mut impl Extend<Action>) {
+    /// Changes the state, and says so.
+    fn go(&mut self, to: State, reason: Reason, out: &mut impl Extend<Action>) {
         let from = self.state.kind();
         self.state = to;
-        if from == StateKind::Active {
-            out.extend([
-                Action::SendAdvert {
-                    priority: Priority::RELEASE,
-                },
-                Action::RemoveAddresses,
-            ]);
+        transition(from, to.kind(), reason, out);
+    }
+
+    fn remove_addresses(&mut self, out: &mut impl Extend<Action>) {
+        if self.addresses != Addresses::Absent {
+            self.addresses = Addresses::Absent;
+            out.extend([Action::RemoveAddresses]);
         }
-        out.extend([Action::Transition {
-            from,
-            to: to.kind(),
-            reason,
-        }]);
-    }
-
-    fn take_over(
-        &mut self,
-        now: Timestamp,
-        from: StateKind,
-        reason: Reason,
-        out: &mut impl Extend<Action>,
-    ) {
-        self.released = false;
-        self.state = State::Active {
-            advert_at: now + self.parameters.advertisement_interval,
-            announced_at: now,
-            announce: announcement(now, 0),
-        };
-        self.send_advert(out);
-        out.extend([
-            Action::InstallAddresses,
-            Action::Announce,
-            Action::Transition {
-                from,
-                to: StateKind::Active,
-                reason,
-            },
-        ]);
-    }
-
-    /// Tells a second Active that it is not, and the clients that we are: it may
-    /// have announced the addresses for its own.
-    fn assert_active(
-        &mut self,
-        now: Timestamp,
-        advert_at: Timestamp,
-        announced_at: Timestamp,
-        announce: Option<(Timestamp, u8)>,
-        out: &mut impl Extend<Action>,
-    ) {
-        self.send_advert(out);
-        let may_at = announced_at + ANNOUNCE_GAP;
-        self.state = if now >= may_at {
-            out.extend([Action::Announce]);
-            State::Active {
-                advert_at,
-                announced_at: now,
-                announce: announcement(now, 0),
-            }
-        } else {
-            let at = announce.map_or(may_at, |(at, _)| at.min(may_at));
-            State::Active {
-                advert_at,
-                announced_at,
-                announce: Some((at, 0)),
-            }
-        };
-    }
-
-    /// Backup from here on, held back by `advert`.
-    fn hear(&mut self, advert: &Advert) {
-        let active_adver_interval = advert.interval.max(LEAST_INTERVAL);
-        self.released = false;
-        self.state = State::Backup {
-            heard_at: advert.at,
-            active_down_at: advert.at + self.active_down_after(active_adver_interval),
-            active_adver_interval,
-        };
-    }
-
-    fn send_advert(&self, out: &mut impl Extend<Action>) {
-        out.extend([Action::SendAdvert {
-            priority: self.parameters.priority,
-        }]);
     }
 
     fn standing(&self, role: Role, advert: &Advert) -> Standing {
@@ -408,18 +390,25 @@ impl VirtualRouter {
         )
     }
 
+    fn skew_after(&self, active_adver_interval: Duration) -> Duration {
+        let Parameters {
+            version, priority, ..
+        } = self.parameters;
+        timers::skew_time(version, priority, active_adver_interval)
+    }
+
     fn active_down_after(&self, active_adver_interval: Duration) -> Duration {
-        timers::active_down_interval(
-            self.parameters.version,
-            self.parameters.priority,
-            active_adver_interval,
-        )
+        let Parameters {
+            version, priority, ..
+        } = self.parameters;
+        timers::active_down_interval(version, priority, active_adver_interval)
     }
 }
 
-/// The repetition `round` after an announcement at `now`, while there is one.
-fn announcement(now: Timestamp, round: u8) -> Option<(Timestamp, u8)> {
-    ANNOUNCE_AGAIN_AFTER
-        .get(usize::from(round))
-        .map(|after| (now + *after, round))
+fn send(priority: Priority, out: &mut impl Extend<Action>) {
+    out.extend([Action::SendAdvert { priority }]);
+}
+
+fn transition(from: StateKind, to: StateKind, reason: Reason, out: &mut impl Extend<Action>) {
+    out.extend([Action::Transition { from, to, reason }]);
 }

@@ -1,13 +1,18 @@
 //! The state machine: a row per (state, event) with every duration asserted, and
 //! properties over random sequences of events.
 
+mod announce;
+mod handover;
+mod preempt;
 mod properties;
 mod table;
 
 use std::{net::Ipv4Addr, time::Duration};
 
 use ha_common::{
-    fsm::{Action, Advert, Parameters, Reason, StateKind, VirtualRouter},
+    fsm::{
+        Action, Active, Advert, FaultCause, Parameters, Reason, State, StateKind, VirtualRouter,
+    },
     time::Timestamp,
     types::{Priority, RouterAddress, Version},
 };
@@ -27,13 +32,7 @@ pub(crate) fn host(last: u8) -> RouterAddress {
 }
 
 pub(crate) fn parameters() -> Parameters {
-    Parameters {
-        version: Version::V3,
-        priority: Priority(100),
-        address: host(5),
-        preempt: true,
-        advertisement_interval: INTERVAL,
-    }
+    Parameters::new(Version::V3, Priority(100), host(5), INTERVAL)
 }
 
 pub(crate) fn advert(at: Timestamp, priority: u8, last: u8) -> Advert {
@@ -99,12 +98,29 @@ impl Bench {
         self.run(|router, out| router.handle_startup(now, out))
     }
 
-    pub(crate) fn shutdown(&mut self) -> Vec<Action> {
-        self.run(VirtualRouter::handle_shutdown)
+    pub(crate) fn shutdown(&mut self, now: Timestamp) -> Vec<Action> {
+        self.run(|router, out| router.handle_shutdown(now, out))
     }
 
-    pub(crate) fn fault(&mut self) -> Vec<Action> {
-        self.run(VirtualRouter::handle_fault)
+    pub(crate) fn fault(&mut self, now: Timestamp, cause: FaultCause) -> Vec<Action> {
+        self.run(|router, out| router.handle_fault(now, cause, out))
+    }
+
+    pub(crate) fn priority(&mut self, now: Timestamp, priority: u8) -> Vec<Action> {
+        self.run(|router, out| router.handle_priority(now, Priority(priority), out))
+    }
+
+    pub(crate) fn as_active(&self) -> Active {
+        match *self.router.state() {
+            State::Active(active) => active,
+            state => panic!("not active: {state:?}"),
+        }
+    }
+
+    /// What the kernel is to sort by, in the order of its fields.
+    pub(crate) fn sorting(&self) -> (StateKind, u8, bool) {
+        let sorting = self.router.sorting();
+        (sorting.state, sorting.priority.0, sorting.preempt)
     }
 
     pub(crate) fn recovery(&mut self, now: Timestamp) -> Vec<Action> {

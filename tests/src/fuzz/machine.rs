@@ -7,8 +7,10 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use ha_common::{
     fsm::{
-        Action, Advert, Parameters, State, StateKind, VirtualRouter,
+        Action, Addresses, Advert, FaultCause, Parameters, Preemption, ReleaseTarget, Rival, State,
+        StateKind, TrackerId, VirtualRouter,
         election::{Role, Standing, standing},
+        router::LINGER,
     },
     time::Timestamp,
     types::{Priority, RouterAddress, Version},
@@ -48,7 +50,8 @@ impl Octets<'_> {
 /// Runs the events of `input`, and returns the states that were entered, in order.
 ///
 /// # Panics
-/// If addresses are anywhere but in Active, a takeover does not advertise first,
+/// If addresses are anywhere but in Active and Releasing and for a moment after, a
+/// takeover does not advertise first,
 /// a deadline is not where the RFC has it or does not move when it is due, or an
 /// early or stale call changes anything.
 pub fn machine(input: &[u8]) -> Vec<StateKind> {
@@ -79,12 +82,15 @@ fn parameters(input: &mut Octets<'_>) -> Option<Parameters> {
     } else {
         Version::V2
     };
+    let priority = Priority(input.one()?.max(1));
+    let address = input.host()?;
+    let second = |bit: u8| Duration::from_secs(u64::from(choices & bit != 0));
     Some(Parameters {
-        version,
-        priority: Priority(input.one()?.max(1)),
-        address: input.host()?,
         preempt: choices & 2 == 0,
-        advertisement_interval: input.interval(version)?,
+        quick_preempt: choices & 4 == 0,
+        preempt_delay: second(8),
+        startup_delay: second(16),
+        ..Parameters::new(version, priority, address, input.interval(version)?)
     })
 }
 
@@ -100,34 +106,64 @@ impl Machine {
     fn event(&mut self, input: &mut Octets<'_>) -> Option<()> {
         let before = *self.router.state();
         let mut out = Vec::new();
-        match input.one()? % 10 {
-            0 => self.router.handle_startup(self.now, &mut out),
-            1 => self.router.handle_shutdown(&mut out),
-            2 => self.router.handle_fault(&mut out),
-            3 => self.router.handle_recovery(self.now, &mut out),
-            4 => self.timeout(Duration::from_micros(input.two()?.into()), &mut out),
-            5 => self.timeout(Duration::from_millis(input.two()?.into()), &mut out),
+        match input.one()? {
+            240..=242 => {
+                let cause = FaultCause::Tracker(TrackerId(1));
+                self.router.handle_fault(self.now, cause, &mut out);
+            }
+            243..=245 => self.router.handle_step_down(self.now, &mut out),
+            246..=249 => {
+                let priority = Priority(input.one()?.clamp(1, 254));
+                // An owner's is fixed.
+                if self.parameters.priority != Priority::OWNER {
+                    self.parameters.priority = priority;
+                    self.router.handle_priority(self.now, priority, &mut out);
+                }
+            }
+            250..=252 => self.router.handle_claim(self.now, &mut out),
+            253..=255 => self.router.handle_stop_now(&mut out),
+            octet => self.basic_event(octet % 10, before, input, &mut out)?,
+        }
+        self.judge(before, &out);
+        Some(())
+    }
+
+    fn basic_event(
+        &mut self,
+        kind: u8,
+        before: State,
+        input: &mut Octets<'_>,
+        out: &mut Vec<Action>,
+    ) -> Option<()> {
+        match kind {
+            0 => self.router.handle_startup(self.now, out),
+            1 => self.router.handle_shutdown(self.now, out),
+            2 => self
+                .router
+                .handle_fault(self.now, FaultCause::Interface, out),
+            3 => self.router.handle_recovery(self.now, out),
+            4 => self.timeout(Duration::from_micros(input.two()?.into()), out),
+            5 => self.timeout(Duration::from_millis(input.two()?.into()), out),
             // What is due next, exactly; and a moment before.
-            6 => self.timeout(self.until_due(), &mut out),
+            6 => self.timeout(self.until_due(), out),
             7 => {
                 let early = self
                     .until_due()
                     .checked_sub(Duration::from_nanos(1))
                     .unwrap_or_default();
                 let due = self.router.poll_timeout();
-                self.timeout(early, &mut out);
+                self.timeout(early, out);
                 if due.is_none_or(|due| due > self.now) {
-                    assert_eq!((before, &out), (*self.router.state(), &vec![]), "early");
+                    assert_eq!((before, &*out), (*self.router.state(), &vec![]), "early");
                 }
             }
             // Fresh, or late from the kernel's record.
-            8 => self.hear(Duration::ZERO, input, &mut out)?,
+            8 => self.hear(Duration::ZERO, input, out)?,
             _ => {
                 let age = Duration::from_millis(input.two()?.into());
-                self.hear(age, input, &mut out)?;
+                self.hear(age, input, out)?;
             }
         }
-        self.judge(before, &out);
         Some(())
     }
 
@@ -159,37 +195,38 @@ impl Machine {
         let verdict = |role| standing(role, &own, advert.priority, advert.source);
         match before {
             State::Init | State::Fault => assert_eq!((before, &*out), (after, &vec![])),
-            State::Backup {
-                heard_at,
-                active_down_at: due,
-                active_adver_interval,
-            } => {
-                let State::Backup {
-                    active_down_at: now_due,
-                    ..
-                } = after
-                else {
+            State::Backup(backup) => {
+                let State::Backup(now) = after else {
                     panic!("an advertisement ends Backup: {after:?}");
                 };
                 assert_eq!(*out, [], "a Backup answers nothing");
-                if advert.at <= heard_at {
+                if advert.at <= backup.heard_at {
                     assert_eq!(before, after, "accounted for already");
                     return Some(());
                 }
-                match verdict(Role::Backup) {
-                    Standing::Release => {
-                        let skew = self.skew(active_adver_interval);
-                        assert_eq!(now_due, due.min(advert.at + skew));
+                let skew = self.skew(backup.active_adver_interval);
+                let interval = advert.interval.max(FLOOR);
+                let held_back = advert.at + (3 * interval + self.skew(interval));
+                let due = backup.active_down_at;
+                let is_barred = match backup.preemption {
+                    Preemption::Free => false,
+                    Preemption::Barred => true,
+                    Preemption::BarredUntil(at) => advert.at < at,
+                };
+                let held_us_back =
+                    backup.held_by.map(|Rival { address, .. }| address) == Some(advert.source);
+                let expected = match verdict(Role::Backup) {
+                    Standing::Wins => held_back,
+                    Standing::Loses if is_barred => held_back,
+                    Standing::Release => due.min(advert.at + skew),
+                    Standing::Loses if held_us_back && self.parameters.quick_preempt => {
+                        due.min(advert.at + skew)
                     }
-                    Standing::Wins => {
-                        let interval = advert.interval.max(FLOOR);
-                        let down = 3 * interval + self.skew(interval);
-                        assert_eq!(now_due, advert.at + down);
-                    }
-                    Standing::Loses => assert!(now_due <= due, "held back by a loser"),
-                }
+                    Standing::Loses => due,
+                };
+                assert_eq!(now.active_down_at, expected);
             }
-            State::Active { advert_at, .. } => {
+            State::Active(active) => {
                 let answered = out.contains(&Action::SendAdvert {
                     priority: self.parameters.priority,
                 });
@@ -201,14 +238,27 @@ impl Machine {
                     }
                     Standing::Loses => {
                         assert!(answered);
-                        let State::Active {
-                            advert_at: now_at, ..
-                        } = after
-                        else {
+                        let State::Active(now) = after else {
                             panic!("a loser ends Active: {after:?}");
                         };
-                        assert_eq!(now_at, advert_at, "a loser disturbs the timer");
+                        let resumed = out
+                            .iter()
+                            .any(|action| matches!(action, Action::Resumed { .. }));
+                        assert!(
+                            resumed || now.advert_at == active.advert_at,
+                            "a loser disturbs the timer"
+                        );
                     }
+                }
+            }
+            State::Releasing(releasing) => {
+                let succeeds =
+                    advert.priority != Priority::RELEASE && advert.at > releasing.released_at;
+                let leaves = after.kind() != StateKind::Releasing;
+                if releasing.then == ReleaseTarget::Init {
+                    assert!(succeeds || before == after);
+                } else {
+                    assert_eq!(leaves, succeeds);
                 }
             }
         }
@@ -233,10 +283,9 @@ impl Machine {
         for (place, action) in out.iter().enumerate() {
             match *action {
                 Action::InstallAddresses => {
-                    assert!(!self.installed);
                     self.installed = true;
-                    assert_eq!(out[0], Action::SendAdvert { priority: own });
-                    assert!(out[place..].contains(&Action::Announce), "{out:?}");
+                    assert_eq!(out[place - 1], Action::SendAdvert { priority: own });
+                    assert_eq!(out[place + 1], Action::Announce);
                 }
                 Action::RemoveAddresses => {
                     assert!(self.installed);
@@ -252,29 +301,45 @@ impl Machine {
                 Action::SendAdvert { priority } => {
                     let releases = priority == Priority::RELEASE;
                     assert!(releases || priority == own);
-                    // Only what leaves Active for good releases.
+                    // Only what leaves Active of itself releases.
                     let leaves = before == StateKind::Active
-                        && matches!(after, StateKind::Init | StateKind::Fault);
+                        && !matches!(after, StateKind::Active | StateKind::Backup);
                     assert_eq!(releases, leaves, "{out:?}");
                 }
+                Action::Resumed { silence } => {
+                    assert!(silence >= 3 * self.parameters.advertisement_interval);
+                    assert_eq!(after, StateKind::Active);
+                }
+                Action::UpdateKernel(_) => panic!("that is the engine's to ask for"),
             }
         }
-        assert_eq!(self.installed, after == StateKind::Active);
         assert_eq!(changed, before != after);
-        match *self.router.state() {
-            State::Init | State::Fault => assert_eq!(self.router.poll_timeout(), None),
-            State::Backup {
-                heard_at,
-                active_down_at,
-                active_adver_interval,
-            } => {
-                assert!(heard_at <= self.now && active_adver_interval >= FLOOR);
-                let down = 3 * active_adver_interval + self.skew(active_adver_interval);
-                assert!(active_down_at <= heard_at + down);
+        self.judge_state();
+    }
+
+    fn judge_state(&self) {
+        let serves = matches!(self.router.state(), State::Active(_) | State::Releasing(_));
+        match self.router.addresses() {
+            Addresses::Absent => assert!(!self.installed && !serves),
+            Addresses::Installed => assert!(self.installed && serves),
+            Addresses::LeavingAt(at) => {
+                assert!(self.installed && !serves && at <= self.now + LINGER);
             }
-            State::Active { advert_at, .. } => {
-                assert!(advert_at <= self.now + self.parameters.advertisement_interval);
+        }
+        match self.router.state() {
+            State::Init | State::Fault => {
+                assert_eq!(self.router.poll_timeout().is_some(), self.installed);
             }
+            State::Backup(backup) => {
+                assert!(backup.heard_at <= self.now && backup.active_adver_interval >= FLOOR);
+                let interval = backup.active_adver_interval;
+                let down = 3 * interval + self.skew(interval) + self.parameters.startup_delay;
+                assert!(backup.active_down_at <= backup.heard_at + down);
+            }
+            State::Active(active) => {
+                assert!(active.advert_at <= self.now + self.parameters.advertisement_interval);
+            }
+            State::Releasing(releasing) => assert!(releasing.until >= releasing.released_at),
         }
     }
 }
