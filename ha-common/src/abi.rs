@@ -10,9 +10,14 @@
 //! | `unicast_peers` | [`PeerKey`] → [`UnicastPeer`] | daemon |
 //! | `peers` | [`PeerKey`] → [`Peer`] | daemon admits and removes, kernel updates in place |
 //! | `actives` | [`Instance::index`] → [`ActiveRouter`] | kernel |
+//! | `refusals` | [`Instance::index`] → [`Refused`] | kernel |
+//! | `told` | [`Instance::index`] → [`Told`] | kernel |
 //! | `claims` | [`VipKey`] → [`Claim`] | kernel (daemon removes with the VIP) |
 //! | `counters` | 0 → [`Counters`], one per CPU | kernel |
 //! | `events` | ring of [`Event`] | kernel |
+//!
+//! The daemon clears a slot of `actives`, `refusals` and `told` before it tells the
+//! kernel of an instance that is to use it, while no instance does.
 //!
 //! The structs have no padding, no enums and no `Option`s; addresses are octets
 //! in network byte order, IPv4 in the first four. Field names are a user
@@ -35,6 +40,10 @@ pub mod map {
     pub const PEERS: &str = "peers";
     /// Per virtual router, the last advertisement that holds back Active_Down.
     pub const ACTIVES: &str = "actives";
+    /// Per virtual router, the last advertisement that was refused.
+    pub const REFUSALS: &str = "refusals";
+    /// Per virtual router, when which kind of event was last sent.
+    pub const TOLD: &str = "told";
     /// Who last claimed one of our addresses.
     pub const CLAIMS: &str = "claims";
     /// Accepted and refused packets by reason.
@@ -43,12 +52,14 @@ pub mod map {
     pub const EVENTS: &str = "events";
 
     /// All of them, in the order above.
-    pub const ALL: [&str; 8] = [
+    pub const ALL: [&str; 10] = [
         INSTANCES,
         VIPS,
         UNICAST_PEERS,
         PEERS,
         ACTIVES,
+        REFUSALS,
+        TOLD,
         CLAIMS,
         COUNTERS,
         EVENTS,
@@ -62,11 +73,29 @@ pub const PEERS_PER_INSTANCE: u32 = 16;
 /// Octets of the event ring; a power of two and a multiple of the page size.
 pub const EVENTS_BYTES: u32 = 256 * 1024;
 
+/// How many of the events [`EVENT_RELEASE`] and [`EVENT_OUTRANKED`] may be sent
+/// within [`Instance::event_gap_ns`], for each of the two.
+///
+/// Unlike the events that repeat by themselves, one of these may be the last
+/// that the sender ever says, so a second one that follows soon may matter as much
+/// as the first: a duplicate of a release starts every Backup's Skew_Time again,
+/// and wants its answer; a release may follow the advertisement of a router
+/// that had taken over from the one that released first. No link has
+/// so many routers that more of them say so within a tenth of an interval,
+/// except in a flood.
+pub const EVENT_BURST: u32 = 8;
+
+/// Least span between two [`EVENT_REFUSED`] of one virtual router, in nanoseconds:
+/// one second. What is refused decides nothing; a warning for people needs no
+/// more, whatever the interval.
+pub const REFUSED_GAP_NS: u64 = 1_000_000_000;
+
 /// [`Instance::state`]: not taking part.
 pub const STATE_INIT: u8 = 0;
 /// [`Instance::state`]: Backup.
 pub const STATE_BACKUP: u8 = 1;
-/// [`Instance::state`]: Active.
+/// [`Instance::state`]: Active. With [`Instance::priority`] 0: a router that hands
+/// over its addresses; whoever advertises a priority outranks it.
 pub const STATE_ACTIVE: u8 = 2;
 /// [`Instance::state`]: fault (for example, the link is down).
 pub const STATE_FAULT: u8 = 3;
@@ -84,6 +113,13 @@ pub const EVENT_CHANGED: u32 = 4;
 pub const EVENT_NEW_PEER: u32 = 5;
 /// [`Event::kind`]: we are Active and a stranger claims one of our addresses.
 pub const EVENT_CLAIM: u32 = 6;
+
+/// [`Event::kind`]: we are Backup and would preempt: the source of the last
+/// advertisement that held us back now advertises one that does not.
+pub const EVENT_WEAKENED: u32 = 7;
+/// [`Event::kind`]: an advertisement that names one of our virtual routers was
+/// refused; [`Event::reason`] says why.
+pub const EVENT_REFUSED: u32 = 8;
 
 /// [`Claim::kind`]: ARP request whose sender address is ours (gratuitous ones too).
 pub const CLAIM_ARP_REQUEST: u8 = 1;
@@ -114,13 +150,13 @@ pub struct Instance {
     pub address_digest: u64,
     /// Least span between two events of a kind that may repeat, in nanoseconds.
     pub event_gap_ns: u64,
-    /// Slot in `actives`.
+    /// Slot in `actives`, `refusals` and `told`.
     pub index: u32,
     /// Our advertisement interval in centiseconds.
     pub interval_cs: u16,
     /// One of the `STATE_*` numbers.
     pub state: u8,
-    /// Our priority, 1 to 255.
+    /// Our priority, 1 to 255; 0 in [`STATE_ACTIVE`] while we hand over.
     pub priority: u8,
     /// 2 or 3.
     pub version: u8,
@@ -138,7 +174,8 @@ pub struct Instance {
     pub unicast: u8,
     /// Zero.
     pub reserved: [u8; 4],
-    /// Our link-layer address on the interface.
+    /// The link-layer address that our addresses are at: the interface's, or the
+    /// virtual router's. Only claims of another are foreign.
     pub own_mac: [u8; 6],
     /// Our primary address on the interface.
     pub own_address: [u8; 16],
@@ -156,11 +193,6 @@ pub struct Instance {
 pub struct ActiveRouter {
     /// Arrival, nanoseconds of `CLOCK_MONOTONIC`; 0 if never.
     pub last_seen_ns: u64,
-    /// When an event that may repeat was last sent, for [`Instance::event_gap_ns`].
-    pub last_event_ns: u64,
-    /// The same for [`EVENT_NEW_PEER`] alone: a flood of new sources must not
-    /// hold back the events that the election needs.
-    pub last_new_peer_ns: u64,
     /// Advertisements that held back Active_Down since start.
     pub adverts: u64,
     /// Interface.
@@ -179,6 +211,80 @@ pub struct ActiveRouter {
     pub mac: [u8; 6],
     /// Source address.
     pub address: [u8; 16],
+    /// Zero: a record is a cache line.
+    pub reserved: [u8; 16],
+}
+
+/// When events of each kind were last sent for one virtual router, in
+/// nanoseconds of `CLOCK_MONOTONIC` (0: never). Each kind has a limit of its own,
+/// so that a flood of one does not hide another.
+///
+/// Two CPUs may write at once: then one event too many may be sent.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Told {
+    /// Last [`EVENT_CHANGED`], for [`Instance::event_gap_ns`].
+    pub changed_ns: u64,
+    /// Last [`EVENT_WEAKENED`], for the same gap.
+    pub weakened_ns: u64,
+    /// Last [`EVENT_LOSING`], for the same gap.
+    pub losing_ns: u64,
+    /// Last [`EVENT_NEW_PEER`], for the same gap.
+    pub new_peer_ns: u64,
+    /// Last [`EVENT_REFUSED`], for [`REFUSED_GAP_NS`].
+    pub refused_ns: u64,
+    /// First [`EVENT_RELEASE`] of those in `releases`.
+    pub release_ns: u64,
+    /// First [`EVENT_OUTRANKED`] of those in `outranks`.
+    pub outranked_ns: u64,
+    /// Events sent in the gap that began at `release_ns`, at most [`EVENT_BURST`].
+    pub releases: u32,
+    /// Events sent in the gap that began at `outranked_ns`, at most
+    /// [`EVENT_BURST`].
+    pub outranks: u32,
+}
+
+/// The last refused advertisement that named one of our virtual routers.
+///
+/// Nothing in it was verified beyond what comes before `reason` in the ladder of
+/// checks (see [`vrrp::validate`](crate::wire::vrrp::validate)): who forges an
+/// advertisement writes here. It is for people, and no decision reads it. Two CPUs
+/// that write at once may leave a mix of two refused advertisements.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Refused {
+    /// Arrival, nanoseconds of `CLOCK_MONOTONIC`; 0 if never.
+    pub last_seen_ns: u64,
+    /// Refused advertisements since the instance is attached.
+    pub adverts: u64,
+    /// Interface.
+    pub ifindex: u32,
+    /// Advertised interval in centiseconds (version 2: seconds × 100).
+    pub interval_cs: u16,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// Place of the [`Counter`] in [`Counter::ALL`]; see [`Counter::at`].
+    pub reason: u8,
+    /// Advertised version, 2 or 3.
+    pub version: u8,
+    /// Advertised priority.
+    pub priority: u8,
+    /// Number of advertised addresses.
+    pub address_count: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Version 2 only: advertised authentication type.
+    pub auth_type: u8,
+    /// Source link-layer address.
+    pub mac: [u8; 6],
+    /// Source address.
+    pub address: [u8; 16],
+    /// 1 if it was sent to the multicast group.
+    pub to_group: u8,
+    /// Zero: a record is a cache line.
+    pub reserved: [u8; 11],
 }
 
 /// Names one peer of one virtual router.
@@ -306,8 +412,10 @@ pub struct Event {
     pub address_mismatch: u8,
     /// 1 if the version 3 IPv4 checksum leaves out the pseudo-header.
     pub message_only_checksum: u8,
+    /// As [`Refused::reason`] in [`EVENT_REFUSED`], else 0.
+    pub reason: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
 }
 
 macro_rules! counters {
@@ -322,6 +430,12 @@ macro_rules! counters {
         impl Counter {
             /// All of them, in the order of [`Counters`].
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The one in `place` of [`ALL`](Self::ALL), as [`Refused::reason`] names it.
+            #[must_use]
+            pub fn at(place: u8) -> Option<Self> {
+                Self::ALL.get(usize::from(place)).copied()
+            }
 
             /// The field's name, as `bpftool map dump` shows it.
             #[must_use]
@@ -416,6 +530,8 @@ const _: () = {
     assert!(size_of::<InstanceKey>() == 8);
     assert!(size_of::<Instance>() == 64);
     assert!(size_of::<ActiveRouter>() == 64);
+    assert!(size_of::<Told>() == 64);
+    assert!(size_of::<Refused>() == 64);
     assert!(size_of::<PeerKey>() == 24);
     assert!(size_of::<UnicastPeer>() == 4);
     assert!(size_of::<Peer>() == 32);
@@ -424,6 +540,8 @@ const _: () = {
     assert!(size_of::<Claim>() == 32);
     assert!(size_of::<Event>() == 56);
     assert!(size_of::<Counters>() == 8 * Counter::ALL.len());
+    // `Refused::reason` has room for each.
+    assert!(Counter::ALL.len() <= 256);
 };
 
 #[cfg(test)]
@@ -435,6 +553,8 @@ mod tests {
         let mut raw = [0u64; Counter::ALL.len()];
         for (position, counter) in Counter::ALL.iter().enumerate() {
             assert_eq!(*counter as usize, position);
+            let place = u8::try_from(position).expect("256 counters at most");
+            assert_eq!(Counter::at(place), Some(*counter));
             raw[position] = position as u64;
         }
         let counters: Counters = bytemuck::cast(raw);

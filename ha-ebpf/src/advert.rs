@@ -13,7 +13,9 @@ use ha_common::{
 };
 
 use crate::{
-    maps::{self, ACTIVES, PEERS},
+    limit,
+    maps::{self, ACTIVES, PEERS, TOLD},
+    refusal,
     verdict::{self, Denied},
 };
 
@@ -35,10 +37,16 @@ struct Arrival<'a> {
 pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Result<(), Denied> {
     let family = header.family.code();
     let instance = maps::instance(ifindex, header.vrid, family).ok_or(Denied::NotConfigured)?;
-    let advert = vrrp::validate(window, header, instance, |source| {
+    let validated = vrrp::validate(window, header, instance, |source| {
         maps::is_unicast_peer(ifindex, header.vrid, family, source)
-    })
-    .map_err(Denied::Refused)?;
+    });
+    let advert = match validated {
+        Ok(advert) => advert,
+        Err(reason) => {
+            refusal::hear(header, instance, ifindex, reason);
+            return Err(Denied::Refused(reason));
+        }
+    };
     count(&advert);
     let arrival = Arrival {
         // SAFETY: reads the clock.
@@ -59,7 +67,7 @@ pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Resu
         _ => false,
     };
     if !known && !told {
-        tell_new_peer(&arrival, record);
+        arrival.tell_once(abi::EVENT_NEW_PEER);
     }
     Ok(())
 }
@@ -85,14 +93,16 @@ fn count(advert: &Advert) {
 #[inline(always)]
 fn hear_as_backup(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool {
     match arrival.standing(Role::Backup) {
-        Standing::Release => verdict::tell(arrival.event(abi::EVENT_RELEASE)),
+        Standing::Release => arrival.tell_release(),
         Standing::Wins => {
             let news = arrival.is_news(record);
-            let sent = news && tell_if_due(arrival, record, abi::EVENT_CHANGED);
+            let sent = news && arrival.tell_once(abi::EVENT_CHANGED);
             arrival.store(record, sent || !news);
             sent
         }
-        Standing::Loses => false,
+        // Who held us back has become one that we preempt. Of others nothing follows:
+        // they wait for the Active as we do.
+        Standing::Loses => arrival.is_from(record) && arrival.tell_once(abi::EVENT_WEAKENED),
     }
 }
 
@@ -100,40 +110,16 @@ fn hear_as_backup(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool
 #[inline(always)]
 fn hear_as_active(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool {
     match arrival.standing(Role::Active) {
-        Standing::Release => verdict::tell(arrival.event(abi::EVENT_RELEASE)),
+        Standing::Release => arrival.tell_release(),
         Standing::Wins => {
-            let sent = verdict::tell(arrival.event(abi::EVENT_OUTRANKED));
-            arrival.store(record, sent);
+            let news = arrival.is_news(record);
+            let sent = arrival.tell_outranked();
+            // One that was held back counts as not told, so that it is told as
+            // `CHANGED` once we are Backup.
+            arrival.store(record, sent || !news);
             sent
         }
-        Standing::Loses => tell_if_due(arrival, record, abi::EVENT_LOSING),
-    }
-}
-
-/// Sends an event that may repeat, unless the last one was too short a while ago.
-#[inline(always)]
-fn tell_if_due(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter, kind: u32) -> bool {
-    // SAFETY: the slot of an array map is valid for as long as the program runs.
-    let last_ns = unsafe { (*record).last_event_ns };
-    let sent = verdict::is_due(arrival.now_ns, last_ns, arrival.instance.event_gap_ns)
-        && verdict::tell(arrival.event(kind));
-    if sent {
-        // SAFETY: as above.
-        unsafe { (*record).last_event_ns = arrival.now_ns };
-    }
-    sent
-}
-
-/// Tells of a source without a row, with a limit of its own.
-#[inline(always)]
-fn tell_new_peer(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) {
-    // SAFETY: the slot of an array map is valid for as long as the program runs.
-    let last_ns = unsafe { (*record).last_new_peer_ns };
-    if verdict::is_due(arrival.now_ns, last_ns, arrival.instance.event_gap_ns)
-        && verdict::tell(arrival.event(abi::EVENT_NEW_PEER))
-    {
-        // SAFETY: as above.
-        unsafe { (*record).last_new_peer_ns = arrival.now_ns };
+        Standing::Loses => arrival.tell_once(abi::EVENT_LOSING),
     }
 }
 
@@ -180,6 +166,82 @@ impl Arrival<'_> {
             preempt: self.instance.preempt != 0,
         };
         standing(role, &own, self.advert.priority, self.advert.source)
+    }
+
+    /// Sends an event of a kind that one per gap is enough of.
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn tell_once(&self, kind: u32) -> bool {
+        let Some(told) = TOLD.get_ptr_mut(self.instance.index) else {
+            return false;
+        };
+        // SAFETY: the slot of an array map is valid for as long as the program runs.
+        let last_ns = unsafe {
+            match kind {
+                abi::EVENT_CHANGED => &raw mut (*told).changed_ns,
+                abi::EVENT_WEAKENED => &raw mut (*told).weakened_ns,
+                abi::EVENT_LOSING => &raw mut (*told).losing_ns,
+                _ => &raw mut (*told).new_peer_ns,
+            }
+        };
+        limit::once(last_ns, self.now_ns, self.instance.event_gap_ns, || {
+            verdict::tell(self.event(kind))
+        })
+    }
+
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn tell_release(&self) -> bool {
+        let Some(told) = TOLD.get_ptr_mut(self.instance.index) else {
+            return false;
+        };
+        // SAFETY: the slot of an array map is valid for as long as the program runs.
+        let (first_ns, sent_since) =
+            unsafe { (&raw mut (*told).release_ns, &raw mut (*told).releases) };
+        self.tell_burst(first_ns, sent_since, abi::EVENT_RELEASE)
+    }
+
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn tell_outranked(&self) -> bool {
+        let Some(told) = TOLD.get_ptr_mut(self.instance.index) else {
+            return false;
+        };
+        // SAFETY: the slot of an array map is valid for as long as the program runs.
+        let (first_ns, sent_since) =
+            unsafe { (&raw mut (*told).outranked_ns, &raw mut (*told).outranks) };
+        self.tell_burst(first_ns, sent_since, abi::EVENT_OUTRANKED)
+    }
+
+    #[inline(always)]
+    fn tell_burst(&self, first_ns: *mut u64, sent_since: *mut u32, kind: u32) -> bool {
+        let gap_ns = self.instance.event_gap_ns;
+        limit::burst(first_ns, sent_since, self.now_ns, gap_ns, || {
+            verdict::tell(self.event(kind))
+        })
+    }
+
+    /// Whether its source is the one that last held back Active_Down.
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn is_from(&self, record: *mut abi::ActiveRouter) -> bool {
+        // SAFETY: the slot of an array map is valid and aligned for as long as
+        // the program runs, and is only read by value.
+        let (last_seen_ns, address) = unsafe { ((*record).last_seen_ns, (*record).address) };
+        last_seen_ns != 0
+            && u128::from_ne_bytes(address) == u128::from_ne_bytes(self.advert.source.0)
     }
 
     /// Whether the daemon does not know yet that this source holds back
@@ -247,7 +309,8 @@ impl Arrival<'_> {
             claim_kind: 0,
             address_mismatch: u8::from(self.advert.address_mismatch),
             message_only_checksum: u8::from(self.advert.message_only_checksum),
-            reserved: [0; 5],
+            reason: 0,
+            reserved: [0; 4],
         }
     }
 }

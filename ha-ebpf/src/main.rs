@@ -5,6 +5,8 @@
 //! - [`window`]: the one file that touches packet pointers
 //! - [`maps`]: the maps, as `ha_common::abi` describes them
 //! - [`advert`]: what a valid advertisement changes
+//! - [`refusal`]: what a refused advertisement changes
+//! - [`limit`]: how often the daemon is told
 //! - [`neighbour`]: what a claim of a watched address changes
 //! - [`verdict`]: counters and events
 //!
@@ -14,8 +16,10 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod advert;
+mod limit;
 mod maps;
 mod neighbour;
+mod refusal;
 mod verdict;
 mod window;
 

@@ -42,6 +42,15 @@ pub(crate) static ACTIVES: Array<
     { aya_ebpf::bindings::BPF_F_MMAPABLE as usize },
 > = Array::new();
 
+/// The last refused advertisement, by slot.
+#[btf_map(name = "refusals")]
+pub(crate) static REFUSALS: Array<abi::Refused, MAX_INSTANCES> = Array::new();
+
+/// When events were last sent, by slot: a map of its own, because a Backup that
+/// hears nothing new needs none of it.
+#[btf_map(name = "told")]
+pub(crate) static TOLD: Array<abi::Told, MAX_INSTANCES> = Array::new();
+
 /// Claims of watched addresses. The keys are a subset of those of `vips`, so
 /// it needs no more room.
 #[btf_map(name = "claims")]

@@ -7,6 +7,7 @@ use ha_common::{
 };
 
 use crate::{
+    limit,
     maps::{self, CLAIMS, VIPS},
     verdict,
 };
@@ -28,6 +29,8 @@ pub(crate) fn hear(claim: &Claim, ifindex: u32) {
     let Some(instance) = maps::instance(ifindex, vip.vrid, vip.family) else {
         return;
     };
+    // A peer with the same virtual MAC address claims nothing else than we do: for
+    // the clients the address is where it was.
     if same_mac(claim.mac.0, instance.own_mac) {
         return;
     }
@@ -42,7 +45,7 @@ pub(crate) fn hear(claim: &Claim, ifindex: u32) {
         None => 0,
     };
     let told = instance.state == abi::STATE_ACTIVE
-        && verdict::is_due(now_ns, last_event_ns, instance.event_gap_ns)
+        && limit::is_due(now_ns, last_event_ns, instance.event_gap_ns)
         && verdict::tell(event(claim, &key, instance, vip.vrid, now_ns));
     let last_event_ns = if told { now_ns } else { last_event_ns };
     match record {
@@ -103,7 +106,8 @@ fn event(
         claim_kind: claim.kind,
         address_mismatch: 0,
         message_only_checksum: 0,
-        reserved: [0; 5],
+        reason: 0,
+        reserved: [0; 4],
     }
 }
 

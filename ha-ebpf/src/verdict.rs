@@ -48,15 +48,6 @@ pub(crate) fn tell(event: Event) -> bool {
     true
 }
 
-/// Whether an event that may repeat is due at `now_ns`, if one was last sent at
-/// `last_ns` (0: never).
-#[inline(always)]
-pub(crate) fn is_due(now_ns: u64, last_ns: u64, gap_ns: u64) -> bool {
-    // In unsigned arithmetic a time that another CPU took a moment later counts
-    // as long ago: one event too many, not one too few.
-    last_ns == 0 || now_ns.wrapping_sub(last_ns) >= gap_ns
-}
-
 /// Logs a refusal, in a build with the feature `log`.
 #[cfg(feature = "log")]
 #[inline(always)]

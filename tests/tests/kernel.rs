@@ -16,7 +16,12 @@ mod election;
 mod host;
 #[path = "kernel/ladder.rs"]
 mod ladder;
+/// The simulator's model of the program, which is held against it here.
+#[path = "sim/kernel.rs"]
+mod model;
 #[path = "kernel/packet.rs"]
 mod packet;
+#[path = "kernel/sorting.rs"]
+mod sorting;
 #[path = "kernel/table.rs"]
 mod table;

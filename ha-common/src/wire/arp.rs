@@ -3,7 +3,7 @@
 
 use core::net::Ipv4Addr;
 
-use super::{Claim, Window, eth};
+use super::{Claim, Window, eth, vrrp};
 use crate::{
     abi,
     types::{AddressFamily, MacAddress, RouterAddress},
@@ -68,6 +68,22 @@ pub fn gratuitous(mac: MacAddress, address: Ipv4Addr) -> [u8; FRAME_LEN] {
     packet[7] = REQUEST;
     packet[8..14].copy_from_slice(&mac.0);
     packet[14..18].copy_from_slice(&address.octets());
+    packet[24..28].copy_from_slice(&address.octets());
+    frame
+}
+
+/// A frame that asks the other routers of the link whether one of them has
+/// `address`: an ARP probe (RFC 5227 §2.1.1), which enters no ARP cache, to the
+/// multicast address of VRRP, so that no other host hears of it.
+#[must_use]
+pub fn probe(mac: MacAddress, address: Ipv4Addr) -> [u8; FRAME_LEN] {
+    let mut frame = [0; FRAME_LEN];
+    let (ethernet, packet) = frame.split_at_mut(START);
+    let routers = vrrp::group_mac(AddressFamily::Ipv4);
+    ethernet.copy_from_slice(&eth::header(routers, mac, eth::ARP));
+    packet[..6].copy_from_slice(&ETHERNET_IPV4);
+    packet[7] = REQUEST;
+    packet[8..14].copy_from_slice(&mac.0);
     packet[24..28].copy_from_slice(&address.octets());
     frame
 }

@@ -1,5 +1,7 @@
 //! IPv4 (RFC 791), as far as VRRP needs it.
 
+use core::net::Ipv4Addr;
+
 use super::{Frame, Refusal, Window, checksum::Sum, eth, vrrp};
 use crate::types::{AddressFamily, RouterAddress};
 
@@ -7,6 +9,9 @@ use crate::types::{AddressFamily, RouterAddress};
 const START: usize = eth::HEADER_LEN;
 /// Octets in a header without options.
 const MIN_HEADER_LEN: usize = 20;
+
+/// "Don't fragment" (flags and fragment offset, upper octet).
+const DONT_FRAGMENT: u8 = 0x40;
 
 /// "More fragments" and the fragment offset.
 const FRAGMENT_MASK: u16 = 0x3fff;
@@ -80,4 +85,45 @@ fn add_options<W: Window>(window: &W, header_len: usize, mut sum: Sum) -> Option
         sum = sum.add_4(window.bytes_at(START.wrapping_add(end))?);
     }
     Some(sum)
+}
+
+/// The header of an advertisement with `length` octets behind it, at most 65 515:
+/// TTL 255 (RFC 9568 §5.1.1.3), not to be fragmented, of class
+/// [`TRAFFIC_CLASS`](vrrp::TRAFFIC_CLASS), without options.
+#[must_use]
+pub fn advert_header(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    length: u16,
+    identification: u16,
+) -> [u8; MIN_HEADER_LEN] {
+    let [total_high, total_low] = length.saturating_add(20).to_be_bytes();
+    let [id_high, id_low] = identification.to_be_bytes();
+    let [s0, s1, s2, s3] = source.octets();
+    let [d0, d1, d2, d3] = destination.octets();
+    let mut header = [
+        0x45,
+        vrrp::TRAFFIC_CLASS,
+        total_high,
+        total_low,
+        id_high,
+        id_low,
+        DONT_FRAGMENT,
+        0,
+        255,
+        vrrp::PROTOCOL,
+        0,
+        0,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
+    ];
+    let checksum = Sum::new().add_slice(&header).checksum();
+    header[10..12].copy_from_slice(&checksum);
+    header
 }

@@ -1,4 +1,5 @@
-//! Neighbour advertisements (RFC 4861): claims received, unsolicited ones sent.
+//! Neighbour discovery (RFC 4861): claims received, unsolicited advertisements and
+//! questions sent.
 
 use core::net::Ipv6Addr;
 
@@ -10,10 +11,12 @@ use crate::{
 
 /// IPv6 next header of ICMPv6.
 pub const ICMPV6: u8 = 58;
-/// Octets in a frame with an unsolicited advertisement, without padding.
+/// Octets in a frame with one of the messages sent here, without padding.
 pub const FRAME_LEN: usize = ipv6::PAYLOAD + MESSAGE_LEN;
 
+const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
 
 /// Octets in an advertisement without options.
@@ -104,23 +107,54 @@ pub fn unsolicited_advertisement(
     message[8..24].copy_from_slice(&address.octets());
     message[24..26].copy_from_slice(&[TARGET_LINK_LAYER_ADDRESS, 1]);
     message[26..32].copy_from_slice(&mac.0);
+    let destination = MacAddress([0x33, 0x33, 0, 0, 0, 1]);
+    frame(&mut message, mac, destination, address, all_nodes)
+}
+
+/// A frame that asks whether another node of the link has `address`: a neighbour
+/// solicitation from `source`, which is answered to us alone.
+#[must_use]
+pub fn solicitation(mac: MacAddress, source: Ipv6Addr, address: Ipv6Addr) -> [u8; FRAME_LEN] {
+    let [.., a, b, c] = address.octets();
+    // The solicited-node group (RFC 4291 §2.7.1) and its link-layer address
+    // (RFC 2464 §7).
+    let [_, _, _, _, _, _, seventh, _] = address.segments();
+    let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | (seventh & 0xff), {
+        u16::from_be_bytes([b, c])
+    });
+    let mut message = [0; MESSAGE_LEN];
+    message[0] = NEIGHBOUR_SOLICITATION;
+    message[8..24].copy_from_slice(&address.octets());
+    message[24..26].copy_from_slice(&[SOURCE_LINK_LAYER_ADDRESS, 1]);
+    message[26..32].copy_from_slice(&mac.0);
+    let routers = MacAddress([0x33, 0x33, 0xff, a, b, c]);
+    frame(&mut message, mac, routers, source, group)
+}
+
+/// `message`, but for its checksum, in an Ethernet frame.
+fn frame(
+    message: &mut [u8; MESSAGE_LEN],
+    from: MacAddress,
+    to: MacAddress,
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+) -> [u8; FRAME_LEN] {
     let checksum = pseudo_header(MESSAGE_LEN)
-        .add_16(address.octets())
-        .add_16(all_nodes.octets())
-        .add_slice(&message)
+        .add_16(source.octets())
+        .add_16(destination.octets())
+        .add_slice(message)
         .checksum();
     message[2..4].copy_from_slice(&checksum);
 
     let mut frame = [0; FRAME_LEN];
     let (headers, payload) = frame.split_at_mut(ipv6::PAYLOAD);
-    payload.copy_from_slice(&message);
+    payload.copy_from_slice(message);
     let (ethernet, header) = headers.split_at_mut(eth::HEADER_LEN);
-    let destination = MacAddress([0x33, 0x33, 0, 0, 0, 1]);
-    ethernet.copy_from_slice(&eth::header(destination, mac, eth::IPV6));
+    ethernet.copy_from_slice(&eth::header(to, from, eth::IPV6));
     #[allow(clippy::cast_possible_truncation, reason = "32 octets")]
     let length = MESSAGE_LEN as u8;
     header[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, length, ICMPV6, 255]);
-    header[8..24].copy_from_slice(&address.octets());
-    header[24..40].copy_from_slice(&all_nodes.octets());
+    header[8..24].copy_from_slice(&source.octets());
+    header[24..40].copy_from_slice(&destination.octets());
     frame
 }

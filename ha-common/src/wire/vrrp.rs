@@ -11,7 +11,9 @@ pub use validate::{Advert, validate};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Refusal, Window, checksum::Sum};
-use crate::types::{AddressFamily, MacAddress, Priority, RouterAddress, Version};
+use crate::types::{
+    AddressFamily, Centiseconds, MacAddress, Priority, RouterAddress, Version, Vrid,
+};
 
 /// IP protocol number (RFC 9568 §5.1.1.4).
 pub const PROTOCOL: u8 = 112;
@@ -20,10 +22,18 @@ pub const IPV4_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// Where IPv6 advertisements go (RFC 9568 §5.1.2.2).
 pub const IPV6_GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
+/// Type of service and traffic class of advertisements: CS6, network control
+/// (RFC 4594 §3.1). The RFC asks for none; what keeps a network up should not queue
+/// behind what it carries.
+pub const TRAFFIC_CLASS: u8 = 0xc0;
+
 /// Octets before the addresses.
 const FIXED_LEN: usize = 8;
 /// Octets of authentication data after the addresses of version 2.
 const AUTHENTICATION_LEN: usize = 8;
+/// The 12 bits of Max Advertise Interval; the 4 above are reserved and ignored
+/// (RFC 9568 §5.2.6).
+const INTERVAL_MASK: u16 = 0x0fff;
 /// The only type there is (RFC 9568 §5.2.2).
 const ADVERTISEMENT: u8 = 1;
 
@@ -34,6 +44,26 @@ pub fn group(family: AddressFamily) -> RouterAddress {
         AddressFamily::Ipv4 => IPV4_GROUP.into(),
         AddressFamily::Ipv6 => IPV6_GROUP.into(),
     }
+}
+
+/// The link-layer address of the multicast group of `family` (RFC 1112 §6.4,
+/// RFC 2464 §7).
+#[must_use]
+pub const fn group_mac(family: AddressFamily) -> MacAddress {
+    match family {
+        AddressFamily::Ipv4 => MacAddress([0x01, 0x00, 0x5e, 0, 0, 0x12]),
+        AddressFamily::Ipv6 => MacAddress([0x33, 0x33, 0, 0, 0, 0x12]),
+    }
+}
+
+/// The link-layer address of a virtual router (RFC 9568 §7.3).
+#[must_use]
+pub const fn virtual_mac(family: AddressFamily, vrid: Vrid) -> MacAddress {
+    let block = match family {
+        AddressFamily::Ipv4 => 1,
+        AddressFamily::Ipv6 => 2,
+    };
+    MacAddress([0, 0, 0x5e, 0, block, vrid.value()])
 }
 
 /// A frame that says it is an advertisement: what the ladder has read up to the
@@ -74,6 +104,30 @@ impl Header {
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// The advertised interval in centiseconds, unchecked: 0 to 4095 in version 3,
+    /// whole seconds up to 255 in version 2.
+    #[inline(always)]
+    #[must_use]
+    pub const fn interval(&self) -> Centiseconds {
+        let [_, _, _, _, high, low, _, _] = self.fixed;
+        Centiseconds(match self.version {
+            Version::V2 => (low as u16).wrapping_mul(100),
+            Version::V3 => u16::from_be_bytes([high, low]) & INTERVAL_MASK,
+        })
+    }
+
+    /// The authentication type of version 2 (RFC 2338 §5.3.6), unchecked; `None` in
+    /// version 3, which has none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn auth_type(&self) -> Option<u8> {
+        let [_, _, _, _, auth_type, ..] = self.fixed;
+        match self.version {
+            Version::V2 => Some(auth_type),
+            Version::V3 => None,
+        }
     }
 
     /// Length of the VRRP message by the IP header, in octets: at least 8.

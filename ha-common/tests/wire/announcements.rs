@@ -39,6 +39,27 @@ fn advertisement(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     frame
 }
 
+/// A question claims nothing, or it would be an announcement.
+#[test]
+fn questions_are_no_claims_and_reach_routers_only() {
+    let probe = arp::probe(MAC, "10.77.0.100".parse().unwrap());
+    assert_eq!(claim(&probe), None);
+    assert_eq!(probe[..6], [0x01, 0x00, 0x5e, 0, 0, 0x12]);
+    assert_eq!(probe[20..22], [0, 1], "a request");
+    assert_eq!(probe[28..32], [0; 4], "from nobody");
+    assert_eq!(probe[38..], [10, 77, 0, 100]);
+
+    let source = "fe80::1".parse().unwrap();
+    let solicitation = nd::solicitation(MAC, source, "2001:db8::a1:b2c3".parse().unwrap());
+    assert_eq!(claim(&solicitation), None);
+    assert_eq!(solicitation[..6], [0x33, 0x33, 0xff, 0xa1, 0xb2, 0xc3]);
+    let group: std::net::Ipv6Addr = "ff02::1:ffa1:b2c3".parse().unwrap();
+    assert_eq!(solicitation[38..54], group.octets());
+    assert_eq!(solicitation[54], 135);
+    let pseudo = [&solicitation[22..54], &[0, 0, 0, 32, 0, 0, 0, 58]].concat();
+    assert_eq!(textbook_checksum(&[&pseudo, &solicitation[54..]]), 0);
+}
+
 #[test]
 fn arp_requests_and_replies_claim_their_sender_address() {
     let request = Claim {

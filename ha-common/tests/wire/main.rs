@@ -2,6 +2,7 @@
 
 mod announcements;
 mod frames;
+mod headers;
 mod ladder;
 mod oracle;
 mod policy;

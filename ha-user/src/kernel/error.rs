@@ -105,6 +105,14 @@ pub enum LoadError {
         /// The interface.
         interface: String,
     },
+    /// We are there already.
+    #[error("the kernel program is attached to {interface} (index {ifindex}) already")]
+    Attached {
+        /// The interface.
+        interface: String,
+        /// Its index.
+        ifindex: u32,
+    },
     /// The interface is gone.
     #[error("there is no interface {interface} (index {ifindex}) any more")]
     NoInterface {

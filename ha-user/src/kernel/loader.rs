@@ -11,7 +11,7 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::MapError as AyaMapError,
     pin::PinError,
-    programs::{ProgramError, Xdp, XdpMode as AttachMode},
+    programs::{ProgramError, Xdp, XdpMode as AttachMode, xdp::XdpLinkId},
     util::KernelVersion,
 };
 use ha_common::abi;
@@ -51,17 +51,26 @@ pub struct Loader {
     pub xdp_mode: XdpMode,
 }
 
-/// The loaded, pinned and attached program. Dropping it detaches it and removes
-/// the pins; a killed process leaves only the pins.
+/// The loaded and pinned program, attached to interfaces. Dropping it detaches it
+/// and removes the pins; a killed process leaves only the pins.
 pub struct Program {
-    modes: BTreeMap<u32, &'static str>,
+    attached: BTreeMap<u32, Attached>,
+    xdp_mode: XdpMode,
     _pins: Pins,
     ebpf: Ebpf,
 }
 
+/// The program on one interface.
+struct Attached {
+    /// The mode's name.
+    mode: &'static str,
+    link: XdpLinkId,
+}
+
 impl Loader {
     /// Loads the program, pins it and its maps, and attaches it to each of
-    /// `interfaces`, given by index and name. The maps outlive the program's
+    /// `interfaces`, given by index and name: none, if they come later (see
+    /// [`Program::attach`]). The maps outlive the program's
     /// guard, but nothing changes in them any more when it is gone.
     ///
     /// Inside a tokio runtime the log of a program with the feature `log` is read.
@@ -98,19 +107,16 @@ impl Loader {
             }
             _ => error.into(),
         })?;
-        let mut modes = BTreeMap::new();
+        let mut program = Program {
+            attached: BTreeMap::new(),
+            xdp_mode: self.xdp_mode,
+            _pins: pins,
+            ebpf,
+        };
         for (ifindex, interface) in interfaces {
-            let mode = self.attach(&mut ebpf, *ifindex, interface)?;
-            modes.insert(*ifindex, mode);
+            program.attach(*ifindex, interface)?;
         }
-        Ok((
-            Program {
-                modes,
-                _pins: pins,
-                ebpf,
-            },
-            maps,
-        ))
+        Ok((program, maps))
     }
 
     fn object(&self) -> Result<(Cow<'static, [u8]>, String), LoadError> {
@@ -135,6 +141,8 @@ impl Loader {
         EbpfLoader::new()
             .map_max_entries(abi::map::INSTANCES, instances)
             .map_max_entries(abi::map::ACTIVES, instances)
+            .map_max_entries(abi::map::REFUSALS, instances)
+            .map_max_entries(abi::map::TOLD, instances)
             .map_max_entries(
                 abi::map::PEERS,
                 instances.saturating_mul(abi::PEERS_PER_INSTANCE),
@@ -158,21 +166,71 @@ impl Loader {
         }
         Ok(pins)
     }
+}
 
-    /// Returns the mode's name.
-    fn attach(
-        &self,
-        ebpf: &mut Ebpf,
-        ifindex: u32,
-        interface: &str,
-    ) -> Result<&'static str, LoadError> {
-        let mut try_mode = |mode| match xdp(ebpf) {
-            Some(xdp) => xdp.attach_to_if_index(ifindex, mode).map(drop),
+impl Program {
+    /// The program itself, to run it on frames that never were on a wire
+    /// (`aya::TestRun`).
+    #[must_use]
+    pub fn xdp(&self) -> Option<&Xdp> {
+        self.ebpf.program(abi::PROGRAM)?.try_into().ok()
+    }
+
+    /// By interface index, the mode in which the program runs: `driver` or
+    /// `generic`.
+    #[must_use]
+    pub fn modes(&self) -> BTreeMap<u32, &'static str> {
+        let mode = |(ifindex, attached): (&u32, &Attached)| (*ifindex, attached.mode);
+        self.attached.iter().map(mode).collect()
+    }
+
+    /// Attaches the program to one more interface, and returns the mode in which it
+    /// runs there. Nothing is attached after an error.
+    ///
+    /// # Errors
+    /// [`LoadError::Attached`] without a [`detach`](Self::detach) since the last
+    /// time, and what else prevents it.
+    pub fn attach(&mut self, ifindex: u32, interface: &str) -> Result<&'static str, LoadError> {
+        // The kernel would say that it is occupied, by us.
+        if self.attached.contains_key(&ifindex) {
+            return Err(LoadError::Attached {
+                interface: interface.to_owned(),
+                ifindex,
+            });
+        }
+        let attached = self.try_modes(ifindex, interface)?;
+        let mode = attached.mode;
+        self.attached.insert(ifindex, attached);
+        Ok(mode)
+    }
+
+    /// Takes the program off an interface; fine if it is not there. It is due for an
+    /// interface that is gone, too: another may be given its index.
+    pub fn detach(&mut self, ifindex: u32) {
+        let Some(attached) = self.attached.remove(&ifindex) else {
+            return;
+        };
+        if let Some(xdp) = xdp(&mut self.ebpf)
+            && let Err(error) = xdp.detach(attached.link)
+        {
+            tracing::warn!(ifindex, %error, "the kernel program stays attached");
+        }
+    }
+
+    fn try_modes(&mut self, ifindex: u32, interface: &str) -> Result<Attached, LoadError> {
+        let mut try_mode = |mode| match xdp(&mut self.ebpf) {
+            Some(xdp) => xdp.attach_to_if_index(ifindex, mode),
             None => Err(ProgramError::NotLoaded),
         };
         if self.xdp_mode != XdpMode::Generic {
-            let Err(error) = try_mode(AttachMode::Driver) else {
-                return Ok(XdpMode::Driver.name());
+            let error = match try_mode(AttachMode::Driver) {
+                Ok(link) => {
+                    return Ok(Attached {
+                        mode: XdpMode::Driver.name(),
+                        link,
+                    });
+                }
+                Err(error) => error,
             };
             let reason = chain(&error);
             match attach_error(ifindex, interface, error) {
@@ -191,24 +249,12 @@ impl Loader {
                 error => return Err(error),
             }
         }
-        try_mode(AttachMode::Skb).map_err(|error| attach_error(ifindex, interface, error))?;
-        Ok(XdpMode::Generic.name())
-    }
-}
-
-impl Program {
-    /// The program itself, to run it on frames that never were on a wire
-    /// (`aya::TestRun`).
-    #[must_use]
-    pub fn xdp(&self) -> Option<&Xdp> {
-        self.ebpf.program(abi::PROGRAM)?.try_into().ok()
-    }
-
-    /// By interface index, the mode in which the program runs: `driver` or
-    /// `generic`.
-    #[must_use]
-    pub fn modes(&self) -> BTreeMap<u32, &'static str> {
-        self.modes.clone()
+        let link =
+            try_mode(AttachMode::Skb).map_err(|error| attach_error(ifindex, interface, error))?;
+        Ok(Attached {
+            mode: XdpMode::Generic.name(),
+            link,
+        })
     }
 }
 

@@ -3,11 +3,7 @@
 //! Each handle has a file descriptor of its own, so the driver's thread and the
 //! control side never wait for each other.
 
-use std::{
-    io,
-    ptr::{self, NonNull},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::{
     Ebpf,
@@ -15,12 +11,10 @@ use aya::{
 };
 use bytemuck::Pod;
 use ha_common::abi::{
-    self, ActiveRouter, Claim, Counter, Counters, Instance, InstanceKey, Peer, PeerKey,
-    UnicastPeer, Vip, VipKey,
+    self, Claim, Counter, Counters, Instance, InstanceKey, Peer, PeerKey, UnicastPeer, Vip, VipKey,
 };
-use rustix::mm;
 
-use super::{AbiPod, EventRing, MapError};
+use super::{AbiPod, Actives, EventRing, MapError, Refusals, Slots};
 
 /// Every map, ready to be given to whoever works with it.
 pub struct Maps {
@@ -36,6 +30,10 @@ pub struct Maps {
     pub peers_view: Peers,
     /// Who holds back Active_Down, by slot.
     pub actives: Actives,
+    /// Clears what the kernel keeps per slot.
+    pub slots: Slots,
+    /// The last refused advertisement, by slot.
+    pub refusals: Refusals,
     /// Who claimed a watched address.
     pub claims: Claims,
     /// Packets by reason.
@@ -48,6 +46,10 @@ impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, MapError> {
         let peers = take(ebpf, abi::map::PEERS)?;
         let peers_view = again(&peers, abi::map::PEERS)?;
+        let actives = take(ebpf, abi::map::ACTIVES)?;
+        let actives_to_clear = again(&actives, abi::map::ACTIVES)?;
+        let refusals = take(ebpf, abi::map::REFUSALS)?;
+        let refusals_to_clear = again(&refusals, abi::map::REFUSALS)?;
         let claims = take(ebpf, abi::map::CLAIMS)?;
         let claims_of_vips = again(&claims, abi::map::CLAIMS)?;
         Ok(Self {
@@ -65,7 +67,13 @@ impl Maps {
             )?),
             peers: Peers(Table::new(peers, abi::map::PEERS)?),
             peers_view: Peers(Table::new(peers_view, abi::map::PEERS)?),
-            actives: Actives::new(take(ebpf, abi::map::ACTIVES)?)?,
+            actives: Actives::new(actives)?,
+            slots: Slots::new(
+                actives_to_clear,
+                refusals_to_clear,
+                take(ebpf, abi::map::TOLD)?,
+            )?,
+            refusals: Refusals::new(refusals)?,
             claims: Claims(Table::new(claims, abi::map::CLAIMS)?),
             counters: CounterMap::new(take(ebpf, abi::map::COUNTERS)?)?,
             events: EventRing::new(take(ebpf, abi::map::EVENTS)?)?,
@@ -81,21 +89,28 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, MapError> {
     })
 }
 
-/// A second handle on a hash map, with a descriptor of its own.
+/// A second handle on a hash map or an array, with a descriptor of its own.
 fn again(map: &Map, name: &'static str) -> Result<Map, MapError> {
     let failed = |source| failed("open", name)(source);
-    let Map::HashMap(data) = map else {
-        return Err(failed(maps::MapError::InvalidName {
-            name: name.to_owned(),
-        }));
+    let (data, wrap): (_, fn(MapData) -> Map) = match map {
+        Map::HashMap(data) => (data, Map::HashMap),
+        Map::Array(data) => (data, Map::Array),
+        _ => {
+            return Err(failed(maps::MapError::InvalidName {
+                name: name.to_owned(),
+            }));
+        }
     };
     let fd = std::os::fd::AsFd::as_fd(data.fd())
         .try_clone_to_owned()
         .map_err(|error| failed(error.into()))?;
-    MapData::from_fd(fd).map(Map::HashMap).map_err(failed)
+    MapData::from_fd(fd).map(wrap).map_err(failed)
 }
 
-fn failed(operation: &'static str, map: &'static str) -> impl FnOnce(maps::MapError) -> MapError {
+pub(super) fn failed(
+    operation: &'static str,
+    map: &'static str,
+) -> impl FnOnce(maps::MapError) -> MapError {
     move |source| MapError {
         operation,
         map,
@@ -158,6 +173,22 @@ impl<K: Pod, V: Pod> Table<K, V> {
             .collect();
         rows.into_iter()
     }
+
+    /// Removes every row that `belongs`; looks at all of them.
+    fn remove_where(&self, belongs: impl Fn(&K, &V) -> bool) -> Result<(), MapError> {
+        for row in self.rows() {
+            let (key, value) = row?;
+            if belongs(&key, &value) {
+                self.remove(&key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `peer` is one of the virtual router `instance`.
+fn is_peer_of(peer: &PeerKey, instance: &InstanceKey) -> bool {
+    (peer.ifindex, peer.vrid, peer.family) == (instance.ifindex, instance.vrid, instance.family)
 }
 
 /// `instances`: what the kernel is told of each virtual router.
@@ -204,6 +235,23 @@ impl Vips {
         self.vips.remove(key)?;
         self.claims.remove(key)
     }
+
+    /// As [`unwatch`](Self::unwatch), for every address of one virtual router. Looks
+    /// at every row of the map, so it is not for the driver's thread.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn forget(&self, instance: &InstanceKey) -> Result<(), MapError> {
+        for row in self.vips.rows() {
+            let (key, vip) = row?;
+            if (key.ifindex, vip.vrid, vip.family)
+                == (instance.ifindex, instance.vrid, instance.family)
+            {
+                self.unwatch(&key)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `unicast_peers`: who may advertise to a virtual router by unicast.
@@ -216,6 +264,23 @@ impl UnicastPeers {
     /// If the map is full or the kernel refuses.
     pub fn list(&self, key: &PeerKey) -> Result<(), MapError> {
         self.0.write(key, &UnicastPeer::default())
+    }
+
+    /// Lets the kernel refuse a peer again; fine if it is not listed.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn unlist(&self, key: &PeerKey) -> Result<(), MapError> {
+        self.0.remove(key)
+    }
+
+    /// As [`unlist`](Self::unlist), for every peer of one virtual router. Looks at
+    /// every row of the map, so it is not for the driver's thread.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn forget(&self, instance: &InstanceKey) -> Result<(), MapError> {
+        self.0.remove_where(|key, _| is_peer_of(key, instance))
     }
 }
 
@@ -259,6 +324,15 @@ impl Peers {
         self.0.remove(key)
     }
 
+    /// As [`remove`](Self::remove), for every peer of one virtual router. Looks at
+    /// every row of the map, so it is not for the driver's thread.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn forget(&self, instance: &InstanceKey) -> Result<(), MapError> {
+        self.0.remove_where(|key, _| is_peer_of(key, instance))
+    }
+
     /// One peer's row, if it has one.
     ///
     /// # Errors
@@ -271,73 +345,6 @@ impl Peers {
     /// goes the kernel may start over, so that others come twice.
     pub fn iter(&self) -> impl Iterator<Item = Result<(PeerKey, Peer), MapError>> + use<> {
         self.0.rows()
-    }
-}
-
-/// `actives`: by slot, the advertisement that holds back Active_Down.
-///
-/// The map is in our memory (`BPF_F_MMAPABLE`, Linux 5.5): reading a record is
-/// no system call.
-pub struct Actives {
-    records: NonNull<ActiveRouter>,
-    slots: usize,
-    bytes: usize,
-}
-
-// SAFETY: the mapping belongs to this value alone and is valid in every thread.
-unsafe impl Send for Actives {}
-
-impl Actives {
-    fn new(map: Map) -> Result<Self, MapError> {
-        let failed = |source| failed("map into memory", abi::map::ACTIVES)(source);
-        let Map::Array(data) = map else {
-            return Err(failed(maps::MapError::InvalidName {
-                name: abi::map::ACTIVES.to_owned(),
-            }));
-        };
-        let info = data.info().map_err(failed)?;
-        let slots = info.max_entries() as usize;
-        // The kernel lays values out in steps of eight octets, and so does the type.
-        const { assert!(size_of::<ActiveRouter>().is_multiple_of(8)) };
-        let bytes =
-            (slots * size_of::<ActiveRouter>()).next_multiple_of(rustix::param::page_size());
-        let (protection, flags) = (mm::ProtFlags::READ, mm::MapFlags::SHARED);
-        // SAFETY: a new mapping at an address of the kernel's choice disturbs
-        // nothing. It holds the map itself, so the descriptor may go.
-        let start = unsafe { mm::mmap(ptr::null_mut(), bytes, protection, flags, data.fd(), 0) }
-            .map_err(|error| failed(io::Error::from(error).into()))?;
-        let records = NonNull::new(start.cast::<ActiveRouter>())
-            .ok_or_else(|| failed(io::Error::from(io::ErrorKind::OutOfMemory).into()))?;
-        Ok(Self {
-            records,
-            slots,
-            bytes,
-        })
-    }
-
-    /// The record in slot `index` ([`Instance::index`]). The kernel may write it
-    /// meanwhile, see [`ActiveRouter`].
-    ///
-    /// # Panics
-    /// If there is no such slot.
-    #[must_use]
-    pub fn read(&self, index: u32) -> ActiveRouter {
-        let index = index as usize;
-        assert!(index < self.slots, "the map `actives` has no slot {index}");
-        // SAFETY: the mapping holds `slots` records, of which this is one.
-        let record = unsafe { self.records.add(index) };
-        // SAFETY: it stays mapped as long as `self`, is aligned to its page and to
-        // the record's size, and every bit pattern is a record.
-        unsafe { record.read_volatile() }
-    }
-}
-
-impl Drop for Actives {
-    fn drop(&mut self) {
-        // SAFETY: nobody else knows of the mapping, and no reference into it is
-        // ever given out.
-        let unmapped = unsafe { mm::munmap(self.records.as_ptr().cast(), self.bytes) };
-        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
 }
 

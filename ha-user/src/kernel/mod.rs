@@ -1,7 +1,8 @@
 //! The kernel program and its maps, as the daemon holds them.
 //!
-//! - [`loader`]: loads the program, attaches it, pins it
+//! - [`loader`]: loads the program, pins it, attaches it to interfaces that come and go
 //! - [`maps`]: one type per map, with the operations that the daemon needs
+//! - [`slots`]: the same for those that are arrays, a slot per virtual router
 //! - [`events`]: the ring of what cannot wait
 //! - [`error`]: what can go wrong, with the remedy
 //!
@@ -13,11 +14,13 @@ pub mod events;
 pub mod loader;
 mod log;
 pub mod maps;
+pub mod slots;
 
 pub use error::{LoadError, MapError};
 pub use events::EventRing;
 pub use loader::{Loader, Program, Sizes};
-pub use maps::{Actives, Claims, CounterMap, Instances, Maps, Peers, UnicastPeers, Vips};
+pub use maps::{Claims, CounterMap, Instances, Maps, Peers, UnicastPeers, Vips};
+pub use slots::{Actives, Refusals, Slots};
 
 /// An ABI type as `aya` wants it: `aya::Pod` and `bytemuck::Pod` ask for the
 /// same, but neither crate knows of the other.

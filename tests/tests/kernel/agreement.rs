@@ -68,6 +68,25 @@ fn expected(frame: &[u8], instances: &HashMap<InstanceKey, Instance>) -> Vec<Cou
     }
 }
 
+/// The slot of the virtual router that `frame` names, if the ladder above the table
+/// refuses it, and by which check.
+fn refused_for(frame: &[u8], instances: &HashMap<InstanceKey, Instance>) -> Option<(u32, Counter)> {
+    let window = SliceWindow(frame);
+    let Ok(Frame::Advertisement(header)) = wire::classify(&window) else {
+        return None;
+    };
+    let key = InstanceKey {
+        ifindex: IFINDEX,
+        vrid: header.vrid,
+        family: header.family.code(),
+        reserved: [0; 2],
+    };
+    match expected(frame, instances)[..] {
+        [counter] if counter != Counter::Accepted => Some((instances.get(&key)?.index, counter)),
+        _ => None,
+    }
+}
+
 /// Makes the checksum of an IPv4 header right again, so that a change gets past
 /// it.
 fn repair_ip(frame: &mut [u8]) {
@@ -206,6 +225,7 @@ where
         let bench = std::cell::RefCell::new(Bench::new(pins)?);
         let instances: HashMap<InstanceKey, Instance> = instances().into_iter().collect();
         let seen = std::cell::RefCell::new(HashSet::new());
+        let refusals = std::cell::RefCell::new(HashMap::<u32, u64>::new());
         let mut runner = TestRunner::new(Config {
             cases,
             failure_persistence: None,
@@ -217,6 +237,21 @@ where
                 .run(&frame)
                 .map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
             prop_assert_eq!(outcome.counters(), expected(&frame, &instances));
+            if let Some((index, counter)) = refused_for(&frame, &instances) {
+                let record = bench
+                    .borrow()
+                    .maps
+                    .refusals
+                    .read(index)
+                    .map_err(|error| TestCaseError::fail(error.to_string()))?;
+                let record = record.ok_or_else(|| TestCaseError::fail("no record"))?;
+                let times = refusals.borrow().get(&index).copied().unwrap_or(0) + 1;
+                refusals.borrow_mut().insert(index, times);
+                prop_assert_eq!(
+                    (Counter::at(record.reason), record.adverts),
+                    (Some(counter), times)
+                );
+            }
             seen.borrow_mut().extend(outcome.counters());
             Ok(())
         })?;

@@ -7,13 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{
-    TestRun as _, TestRunOptions,
-    maps::{Array, Map, MapData},
-};
+use aya::{TestRun as _, TestRunOptions};
 use bytemuck::Zeroable as _;
 use ha_common::{
-    abi::{self, ActiveRouter, Counter, Event, Instance, InstanceKey, Peer, PeerKey, Vip, VipKey},
+    abi::{self, Counter, Event, Instance, InstanceKey, Peer, PeerKey, Vip, VipKey},
     types::RouterAddress,
     wire::vrrp,
 };
@@ -117,7 +114,6 @@ impl Outcome {
 pub(crate) struct Bench {
     pub(crate) maps: Maps,
     program: Program,
-    records: Array<MapData, [u8; size_of::<ActiveRouter>()]>,
 }
 
 impl Bench {
@@ -125,13 +121,7 @@ impl Bench {
     /// 100, and their addresses watched.
     pub(crate) fn new(pins: &Path) -> Result<Self> {
         let (program, maps) = loader(pins).load(&[])?;
-        let records = MapData::from_pin(pins.join(abi::map::ACTIVES))?;
-        let records = Array::try_from(Map::Array(records))?;
-        let bench = Self {
-            maps,
-            program,
-            records,
-        };
+        let bench = Self { maps, program };
         for (key, value) in instances() {
             bench.maps.instances.publish(&key, &value)?;
         }
@@ -217,9 +207,9 @@ impl Bench {
         Ok(())
     }
 
-    /// Empties slot `index` of `actives`: nothing was heard and nothing told.
-    pub(crate) fn forget(&mut self, index: u32) -> Result<()> {
-        Ok(self.records.set(index, [0; size_of::<ActiveRouter>()], 0)?)
+    /// Empties slot `index`: nothing was heard and nothing told.
+    pub(crate) fn forget(&self, index: u32) -> Result<()> {
+        Ok(self.maps.slots.clear(index)?)
     }
 
     /// Gives `source` a row in `peers`, as the daemon does.

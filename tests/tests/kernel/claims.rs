@@ -7,14 +7,15 @@ use bytemuck::Zeroable as _;
 use ha_common::{
     abi::{
         self, CLAIM_ARP_REPLY, CLAIM_ARP_REQUEST, CLAIM_NEIGHBOUR_ADVERTISEMENT, Counter,
-        EVENT_CLAIM, STATE_ACTIVE, STATE_BACKUP,
+        EVENT_CHANGED, EVENT_CLAIM, EVENT_LOSING, EVENT_OUTRANKED, EVENT_RELEASE, STATE_ACTIVE,
+        STATE_BACKUP,
     },
     types::RouterAddress,
 };
 
 use super::{
     bench::{Bench, FOR_EVER, IFINDEX, OWN_MAC, V3, instances, isolated, slot, watched},
-    packet::{PEER_MAC, arp, neighbour_advertisement},
+    packet::{PEER, PEER_MAC, arp, neighbour_advertisement, v3},
 };
 
 const REQUEST: u8 = 1;
@@ -193,6 +194,66 @@ fn an_address_no_longer_watched_is_forgotten() -> Result<()> {
         ensure!(bench.maps.claims.read(&key)?.is_none());
         ensure!(bench.run(&frame)?.counts.is_empty());
         ensure!(bench.maps.claims.read(&key)?.is_none());
+        Ok(())
+    })
+}
+
+/// Two routers with a virtual MAC address have the same one: what comes from it is
+/// the peer's, and is judged by what it says.
+#[test]
+fn a_peer_with_our_virtual_mac_is_heard_and_claims_nothing() -> Result<()> {
+    let virtual_mac = [0x00, 0x00, 0x5e, 0x00, 0x01, V3];
+    isolated(|pins| {
+        for (state, priority, event) in [
+            (STATE_BACKUP, 200, EVENT_CHANGED),
+            (STATE_BACKUP, 0, EVENT_RELEASE),
+            (STATE_ACTIVE, 200, EVENT_OUTRANKED),
+            (STATE_ACTIVE, 50, EVENT_LOSING),
+        ] {
+            let mut bench = Bench::new(pins)?;
+            let row = bench.admit(V3, PEER.into())?;
+            for (key, mut value) in instances() {
+                value.state = state;
+                value.own_mac = virtual_mac;
+                bench.maps.instances.publish(&key, &value)?;
+            }
+            let frame = v3().with(|it| {
+                it.source_mac = virtual_mac;
+                it.priority = priority;
+            });
+            let outcome = bench.run(&frame.build())?;
+            ensure!(
+                outcome.counters() == [Counter::Accepted, Counter::ChecksumWithPseudoHeader],
+                "{outcome:?}"
+            );
+            ensure!(
+                outcome.kinds() == [event] && outcome.events[0].mac == virtual_mac,
+                "state {state}, priority {priority}: {outcome:?}"
+            );
+            let peer = bench.maps.peers.read(&row)?.context("no row")?;
+            ensure!(peer.adverts == 1 && peer.mac == virtual_mac, "{peer:?}");
+
+            for (name, frame) in [
+                ("announcement", arp(REQUEST, virtual_mac, VIP, VIP)),
+                ("reply", arp(REPLY, virtual_mac, VIP, OTHER)),
+                (
+                    "neighbour advertisement",
+                    neighbour_advertisement(virtual_mac, VIP_IPV6),
+                ),
+            ] {
+                let outcome = bench.run(&frame)?;
+                ensure!(
+                    outcome.counts.is_empty() && outcome.events.is_empty(),
+                    "{name}: {outcome:?}"
+                );
+            }
+            // Any other is a stranger's, that of our interface included.
+            let outcome = bench.run(&arp(REPLY, OWN_MAC, VIP, VIP))?;
+            ensure!(
+                outcome.counters() == [Counter::ForeignClaims],
+                "{outcome:?}"
+            );
+        }
         Ok(())
     })
 }

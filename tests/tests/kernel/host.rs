@@ -1,6 +1,7 @@
 //! What the loader does to the host, and what an operator sees there.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -177,6 +178,82 @@ fn a_later_interface_that_fails_takes_the_earlier_ones_back() -> Result<()> {
 }
 
 #[test]
+fn interfaces_come_and_go_after_the_start() -> Result<()> {
+    isolated(|pins| {
+        let (mut program, _maps) = loader(pins).load(&[])?;
+        ensure!(program.modes().is_empty());
+        let left = make_pair()?[0].0;
+        ensure!(program.attach(left, "left")? == "driver");
+        ensure!(attached("left")? == Some(1) && attached("right")?.is_none());
+        ensure!(program.modes() == BTreeMap::from([(left, "driver")]));
+
+        // Twice is refused, by name, and changes nothing.
+        let error = program
+            .attach(left, "left")
+            .err()
+            .context("attached twice")?;
+        ensure!(
+            matches!(&error, LoadError::Attached { interface, ifindex }
+                if interface == "left" && *ifindex == left),
+            "{error}"
+        );
+        ensure!(attached("left")? == Some(1));
+
+        // A failure leaves the others alone.
+        let error = program.attach(4711, "gone").err().context("attached")?;
+        ensure!(matches!(error, LoadError::NoInterface { .. }), "{error}");
+        ensure!(program.modes() == BTreeMap::from([(left, "driver")]));
+
+        // One by one.
+        let right = index("right")?;
+        program.attach(right, "right")?;
+        program.detach(left);
+        program.detach(left);
+        program.detach(4711);
+        ensure!(attached("left")?.is_none() && attached("right")? == Some(1));
+        ensure!(program.modes() == BTreeMap::from([(right, "driver")]));
+        program.attach(left, "left")?;
+        ensure!(attached("left")? == Some(1));
+        Ok(())
+    })
+}
+
+#[test]
+fn an_interface_made_anew_is_attached_anew() -> Result<()> {
+    isolated(|pins| {
+        let interfaces = make_pair()?;
+        let old = interfaces[0].0;
+        let (mut program, _maps) = loader(pins).load(&interfaces)?;
+        command::run("ip", &["link", "delete", "left"])?;
+        // Under another index, before the old one is taken back.
+        let new = make_pair()?[0].0;
+        ensure!(new != old, "the index is the same: the test shows nothing");
+        ensure!(attached("left")?.is_none());
+        program.attach(new, "left")?;
+        ensure!(attached("left")? == Some(1));
+        program.detach(old);
+        ensure!(attached("left")? == Some(1));
+        ensure!(program.modes() == BTreeMap::from([(new, "driver")]));
+
+        // Under the same index.
+        command::run("ip", &["link", "delete", "left"])?;
+        program.detach(new);
+        let number = new.to_string();
+        command::run(
+            "ip",
+            &[
+                "link", "add", "left", "index", &number, "type", "veth", "peer", "name", "right",
+            ],
+        )?;
+        program.attach(new, "left")?;
+        ensure!(attached("left")? == Some(1));
+        drop(program);
+        ensure!(attached("left")?.is_none() && pinned(pins)?.is_empty());
+        Ok(())
+    })
+}
+
+#[test]
 fn stale_pins_are_replaced() -> Result<()> {
     isolated(|pins| {
         let (program, maps) = loader(pins).load(&[])?;
@@ -331,6 +408,7 @@ fn bpftool_shows_named_fields_and_numbers() -> Result<()> {
         let mut bench = Bench::new(pins)?;
         let key = bench.admit(V3, PEER.into())?;
         bench.run(&v3().build())?;
+        bench.run(&v3().with(|it| it.ttl = 1).build())?;
         bench.run(&arp(
             2,
             PEER_MAC,
@@ -370,6 +448,27 @@ fn bpftool_shows_named_fields_and_numbers() -> Result<()> {
             (
                 abi::map::ACTIVES,
                 &["last_seen_ns", "priority", "address", "told"],
+            ),
+            (
+                abi::map::REFUSALS,
+                &[
+                    "last_seen_ns",
+                    "adverts",
+                    "reason",
+                    "version",
+                    "interval_cs",
+                    "address",
+                ],
+            ),
+            (
+                abi::map::TOLD,
+                &[
+                    "changed_ns",
+                    "weakened_ns",
+                    "refused_ns",
+                    "releases",
+                    "outranks",
+                ],
             ),
             (abi::map::CLAIMS, &["last_seen_ns", "claims", "mac", "kind"]),
         ] {

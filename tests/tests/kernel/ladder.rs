@@ -4,15 +4,16 @@
 use std::{collections::HashSet, net::IpAddr};
 
 use anyhow::{Context as _, Result, ensure};
+use bytemuck::Zeroable as _;
 use ha_common::{
-    abi::{ActiveRouter, Counter, Event, Peer},
+    abi::{self, ActiveRouter, Counter, Event, Peer, Refused, Told},
     types::RouterAddress,
-    wire::{Refusal, vrrp},
+    wire::{self, Refusal, vrrp},
 };
 
 use super::{
     bench::{Bench, FOR_EVER, IFINDEX, V2, V3, isolated, slot},
-    packet::{self, PEER_MAC, parsed, v3, v3_ipv6},
+    packet::{self, Checksum, Frame, PEER_MAC, parsed, v3, v3_ipv6},
     table::{refused, valid},
 };
 
@@ -63,8 +64,6 @@ fn every_valid_form_is_accepted_and_recorded() -> Result<()> {
             let record = bench.maps.actives.read(slot(frame.vrid, family));
             let expected_record = ActiveRouter {
                 last_seen_ns: peer.last_seen_ns,
-                last_event_ns: peer.last_seen_ns,
-                last_new_peer_ns: 0,
                 adverts: 1,
                 ifindex: IFINDEX,
                 interval_cs: 100,
@@ -74,11 +73,18 @@ fn every_valid_form_is_accepted_and_recorded() -> Result<()> {
                 told: 1,
                 mac: PEER_MAC,
                 address: RouterAddress::from(frame.source).0,
+                reserved: [0; 16],
             };
             ensure!(record == expected_record, "{name}: {record:?}");
+            let told = bench.maps.slots.told(slot(frame.vrid, family))?;
+            let expected_told = Told {
+                changed_ns: peer.last_seen_ns,
+                ..Told::zeroed()
+            };
+            ensure!(told == expected_told, "{name}: {told:?}");
             let event = Event {
                 at_ns: peer.last_seen_ns,
-                kind: ha_common::abi::EVENT_CHANGED,
+                kind: abi::EVENT_CHANGED,
                 ifindex: IFINDEX,
                 index: slot(frame.vrid, family),
                 interval_cs: 100,
@@ -91,10 +97,99 @@ fn every_valid_form_is_accepted_and_recorded() -> Result<()> {
                 claim_kind: 0,
                 address_mismatch: differs,
                 message_only_checksum: message_only,
-                reserved: [0; 5],
+                reason: 0,
+                reserved: [0; 4],
             };
             ensure!(outcome.events == [event], "{name}: {:?}", outcome.events);
         }
+        Ok(())
+    })
+}
+
+/// Whether `frame`, refused by `counter`, came as far as to name one of our virtual
+/// routers.
+fn judged(frame: &Frame, counter: Counter) -> bool {
+    let window = frame.build();
+    matches!(
+        wire::classify(&wire::SliceWindow(&window)),
+        Ok(wire::Frame::Advertisement(_))
+    ) && counter != Counter::NotConfigured
+}
+
+/// What is recorded of `frame`, with the fields as this suite's builder put them in.
+fn expected_refusal(frame: &Frame, counter: Counter, last_seen_ns: u64) -> Refused {
+    let [high, low] = frame.interval;
+    let version_2 = frame.version == 2;
+    let own_count = u8::try_from(frame.addresses.len()).expect("few addresses");
+    Refused {
+        last_seen_ns,
+        adverts: 1,
+        ifindex: IFINDEX,
+        interval_cs: if version_2 {
+            u16::from(low) * 100
+        } else {
+            u16::from_be_bytes([high & 0x0f, low])
+        },
+        vrid: frame.vrid,
+        family: if frame.source.is_ipv4() { 4 } else { 6 },
+        reason: u8::try_from(
+            Counter::ALL
+                .iter()
+                .position(|it| *it == counter)
+                .expect("a counter"),
+        )
+        .expect("few counters"),
+        version: frame.version,
+        priority: frame.priority,
+        address_count: frame.count.unwrap_or(own_count),
+        ttl: frame.ttl,
+        auth_type: if version_2 { high } else { 0 },
+        mac: frame.source_mac,
+        address: RouterAddress::from(frame.source).0,
+        to_group: u8::from(
+            frame.destination == v3().destination || frame.destination == v3_ipv6().destination,
+        ),
+        reserved: [0; 11],
+    }
+}
+
+#[test]
+fn a_flood_of_refused_advertisements_is_told_once_a_second() -> Result<()> {
+    const TIMES: u32 = 100_000;
+    isolated(|pins| {
+        let mut bench = Bench::new(pins)?;
+        let index = slot(V3, 4);
+        let forged = v3().with(|it| it.ttl = 1).build();
+        bench.repeat(&forged, TIMES)?;
+        let events = bench.drain();
+        ensure!(
+            events.iter().all(|event| event.kind == abi::EVENT_REFUSED),
+            "{events:?}"
+        );
+        let gaps = events
+            .windows(2)
+            .all(|pair| pair[1].at_ns - pair[0].at_ns >= abi::REFUSED_GAP_NS);
+        ensure!(!events.is_empty() && gaps, "{events:?}");
+        let record = bench.maps.refusals.read(index)?.context("no record")?;
+        ensure!(record.adverts == u64::from(TIMES), "{record:?}");
+        ensure!(
+            Counter::at(record.reason) == Some(Counter::BadTtl),
+            "{record:?}"
+        );
+        ensure!(bench.maps.counters.sum()?.events_lost == 0);
+
+        // It holds back no other event, and the last one is always in the record.
+        bench.repeat(&v3().with(|it| it.checksum = Checksum::Wrong).build(), 1)?;
+        let record = bench.maps.refusals.read(index)?.context("no record")?;
+        ensure!(
+            Counter::at(record.reason) == Some(Counter::BadChecksum),
+            "{record:?}"
+        );
+        bench.admit(V3, packet::PEER.into())?;
+        ensure!(bench.run(&v3().build())?.kinds() == [abi::EVENT_CHANGED]);
+        // Another virtual router has a limit of its own.
+        let other = v3_ipv6().with(|it| it.ttl = 1).build();
+        ensure!(bench.run(&other)?.kinds() == [abi::EVENT_REFUSED]);
         Ok(())
     })
 }
@@ -110,13 +205,44 @@ fn every_rung_refuses_and_counts_alone() -> Result<()> {
         }
         let peers = bench.peers()?;
         for (name, frame, counter) in refused() {
+            let family = if frame.source.is_ipv4() { 4 } else { 6 };
+            let index = judged(&frame, counter).then(|| slot(frame.vrid, family));
+            if let Some(index) = index {
+                bench.forget(index)?;
+            }
             let outcome = bench.run(&frame.build())?;
             ensure!(
                 outcome.counters() == [counter],
                 "{name}: {:?}",
                 outcome.counts
             );
-            ensure!(outcome.events.is_empty(), "{name}: {:?}", outcome.events);
+            let Some(index) = index else {
+                ensure!(outcome.events.is_empty(), "{name}: {:?}", outcome.events);
+                continue;
+            };
+            ensure!(
+                bench.maps.actives.read(index) == ActiveRouter::zeroed(),
+                "{name}: it holds back Active_Down"
+            );
+            let record = bench.maps.refusals.read(index)?.context(name)?;
+            let expected = expected_refusal(&frame, counter, record.last_seen_ns);
+            ensure!(record == expected, "{name}: {record:?}");
+            let event = Event {
+                at_ns: record.last_seen_ns,
+                kind: abi::EVENT_REFUSED,
+                ifindex: IFINDEX,
+                index,
+                interval_cs: record.interval_cs,
+                vrid: frame.vrid,
+                family,
+                priority: frame.priority,
+                version: frame.version,
+                mac: PEER_MAC,
+                address: record.address,
+                reason: record.reason,
+                ..Event::zeroed()
+            };
+            ensure!(outcome.events == [event], "{name}: {:?}", outcome.events);
         }
         ensure!(
             bench.peers()? == peers,

@@ -9,9 +9,6 @@ use crate::{
     wire::{Refusal, Window, checksum::Sum},
 };
 
-/// The 12 bits of Max Advertise Interval; the 4 above are reserved and ignored
-/// (RFC 9568 §5.2.6).
-const INTERVAL_MASK: u16 = 0x0fff;
 /// [`abi::Instance::auth_type`]: simple text password (RFC 2338 §5.3.6).
 const SIMPLE_PASSWORD: u8 = 1;
 
@@ -111,34 +108,31 @@ pub fn validate<W: Window>(
     }
     let addresses_at = header.offset.wrapping_add(FIXED_LEN);
 
-    let [_, _, _, _, high, low, _, _] = header.fixed;
+    let [_, _, _, _, auth_type, ..] = header.fixed;
     let mut sum = Sum::new().add_8(header.fixed);
-    let interval = match header.version {
+    let interval = header.interval();
+    match header.version {
         Version::V3 => {
-            let interval = u16::from_be_bytes([high, low]) & INTERVAL_MASK;
-            if interval == 0 {
+            if interval.0 == 0 {
                 return Err(Refusal::ZeroInterval);
             }
-            interval
         }
         Version::V2 => {
             let data = window
                 .bytes_at::<AUTHENTICATION_LEN>(addresses_at.wrapping_add(addresses_len))
                 .ok_or(Refusal::Truncated)?;
-            if high != instance.auth_type
-                || (high == SIMPLE_PASSWORD
+            if auth_type != instance.auth_type
+                || (auth_type == SIMPLE_PASSWORD
                     && u64::from_ne_bytes(data) != u64::from_ne_bytes(instance.auth_data))
             {
                 return Err(Refusal::BadAuthentication);
             }
-            let interval = u16::from(low).wrapping_mul(100);
-            if interval != instance.interval_cs {
+            if interval.0 != instance.interval_cs {
                 return Err(Refusal::IntervalMismatch);
             }
             sum = sum.add_8(data);
-            interval
         }
-    };
+    }
 
     let list = match header.family {
         AddressFamily::Ipv4 => ipv4_list(window, addresses_at, count, sum),
@@ -168,7 +162,7 @@ pub fn validate<W: Window>(
         source: header.source,
         source_mac: header.source_mac,
         priority: header.priority,
-        interval: Centiseconds(interval),
+        interval,
         version: header.version,
         address_mismatch,
         message_only_checksum: form.message_only,
