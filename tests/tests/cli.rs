@@ -78,6 +78,28 @@ fn check_summarises_a_good_file() -> Result<()> {
 }
 
 #[test]
+fn check_says_what_is_not_as_by_default() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let instance = Instance::new(100, &["10.77.0.100/16"]);
+    let content = format!(
+        "startup_delay = \"10s\"\n{}preempt_delay = \"5s\"\n\
+         routes = [{{ to = \"default\", via = \"10.77.0.1\" }}]\n",
+        instance.to_toml()
+    );
+    let file = file(directory.path(), &content)?;
+    ends(
+        &harrier(&["check", &file])?,
+        0,
+        "daemon: no take-over for 10s after the start\n\
+         web: VRID 51 on eth0, VRRPv3 IPv4, priority 100, advertises every 100 ms, \
+         Active_Down_Interval 360.938 ms, 10.77.0.100/16\n\
+         \x20 preempts after 5s\n\
+         \x20 route to 0.0.0.0/0 via 10.77.0.1\n",
+        "",
+    )
+}
+
+#[test]
 fn check_and_run_show_what_is_wrong_where_and_do_nothing_else() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let content = Instance::new(100, &["10.77.0.100/16"])

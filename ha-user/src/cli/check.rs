@@ -1,5 +1,7 @@
 //! `harrier check`.
 
+mod details;
+
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -18,8 +20,9 @@ Examples:
 
 Says all that is wrong with the file at once, each with its line and the remedy,
 and exits with status 1. Of a file that is right it says, per instance, how long
-a Backup waits before it takes over (Active_Down_Interval). It looks at the file
-only, not at the interfaces of this machine, and needs no privilege.";
+a Backup waits before it takes over (Active_Down_Interval), and below that what is
+not as by default. It looks at the file only, not at the interfaces of this
+machine, and needs no privilege.";
 
 /// Check a configuration file.
 #[derive(Debug, Args)]
@@ -34,8 +37,17 @@ impl Check {
         let (config, warnings) = Source::read(&self.file)?.parse()?;
         io::stderr().write_all(warnings.report(output::colour(&io::stderr())).as_bytes())?;
         let mut text = String::new();
+        if let Some(line) = details::daemon(&config) {
+            text.extend([&line, "\n"]);
+        }
         for instance in &config.instances {
             summarise(&mut text, instance);
+            for line in details::instance(instance) {
+                text.extend(["  ", &line, "\n"]);
+            }
+        }
+        for line in details::groups(&config) {
+            text.extend([&line, "\n"]);
         }
         output::print(&text)
     }
@@ -67,8 +79,8 @@ fn summarise(out: &mut String, instance: &InstanceConfig) {
     if instance.addresses.is_empty() {
         out.push_str(", no addresses");
     }
-    for (place, address) in instance.addresses.iter().enumerate() {
-        let _ = write!(out, "{} {address}", if place == 0 { "," } else { "" });
+    if !instance.addresses.is_empty() {
+        let _ = write!(out, ", {}", details::list(&instance.addresses));
     }
     out.push('\n');
 }

@@ -1,12 +1,12 @@
-//! Spans of time as people write them: `100ms`, `1s`, `40.95s`, `2m`.
+//! Spans of time as people write them: `100ms`, `1s`, `40.95s`, `2m`, `24h`.
 
 use std::time::Duration;
 
 /// What [`parse`] takes, for messages.
 pub(super) const EXPECTED: &str = "a number with a unit, such as \"100ms\" or \"1s\"";
 
-/// Reads a decimal number, with a fraction if need be, followed by `ms`, `s` or
-/// `m`. Exact: `None` also for what is finer than a nanosecond or beyond a u64
+/// Reads a decimal number, with a fraction if need be, followed by `ms`, `s`,
+/// `m` or `h`. Exact: `None` also for what is finer than a nanosecond or beyond a u64
 /// of nanoseconds.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
@@ -15,6 +15,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         "ms" => 1_000_000,
         "s" => 1_000_000_000,
         "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
         _ => return None,
     };
     let number = number.strip_suffix(' ').unwrap_or(number);
@@ -42,7 +43,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 
 /// The span in the shortest form that [`parse`] reads back, for messages:
 /// `100ms`, `1s`, `40.95s`.
-pub(super) fn format(span: Duration) -> String {
+pub(crate) fn format(span: Duration) -> String {
     let nanos = span.as_nanos();
     let (unit, unit_nanos) = if nanos >= 1_000_000_000 || nanos == 0 {
         ("s", 1_000_000_000)
@@ -73,6 +74,7 @@ mod tests {
             ("0.5s", 500),
             ("0.10s", 100),
             ("2m", 120_000),
+            ("24h", 86_400_000),
             ("1.5m", 90_000),
             ("100 ms", 100),
             ("0s", 0),
@@ -98,7 +100,7 @@ mod tests {
             "1e3s",
             "1 000ms",
             "1S",
-            "1h",
+            "1d",
             "100ms ",
             " 100ms",
             "1s500ms",

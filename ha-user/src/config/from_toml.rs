@@ -4,9 +4,17 @@
 //! deserialiser stops at the first thing it does not like, and a person who
 //! edits a file wants to hear of all of them.
 
+mod address;
+mod announce;
+mod fields;
+mod group;
+mod route;
+mod track;
 mod unicast;
+mod unknown;
+mod virtual_mac;
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use ha_common::types::AddressFamily;
 use toml::{
@@ -14,15 +22,20 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use self::fields::settings;
 use super::{
     diagnostic::Diagnostic,
-    duration,
-    located::{Field, Located},
     model::{ChecksumForm, XdpMode},
-    raw::{RawAddress, RawConfig, RawInstance},
+    raw::{RawConfig, RawInstance},
 };
 
-const TOP_KEYS: &[&str] = &["instance", "xdp_mode"];
+const TOP_KEYS: &[&str] = &[
+    "instance",
+    "xdp_mode",
+    "startup_delay",
+    "announce_gap",
+    "sync_group",
+];
 
 const INSTANCE_KEYS: &[&str] = &[
     "name",
@@ -33,31 +46,19 @@ const INSTANCE_KEYS: &[&str] = &[
     "priority",
     "advert_interval",
     "preempt",
+    "preempt_delay",
+    "quick_preempt",
     "checksum",
     "password",
     "unicast",
+    "virtual_mac",
+    "accept",
     "addresses",
-];
-
-/// Keys that people know from keepalived and RFC 9568, and ours.
-const OTHER_NAMES: &[(&str, &str)] = &[
-    ("address", "addresses"),
-    ("advert_int", "advert_interval"),
-    ("auth_pass", "password"),
-    ("advertisement_interval", "advert_interval"),
-    ("dev", "interface"),
-    ("instances", "instance"),
-    ("interval", "advert_interval"),
-    ("nopreempt", "preempt"),
-    ("peer", "peers"),
-    ("src_ip", "source"),
-    ("unicast_peer", "unicast"),
-    ("unicast_src_ip", "unicast"),
-    ("virtual_ipaddress", "addresses"),
-    ("virtual_router_id", "vrid"),
-    ("vips", "addresses"),
-    ("vrrp_instance", "instance"),
-    ("vrrp_version", "version"),
+    "excluded_addresses",
+    "routes",
+    "rules",
+    "announce",
+    "track_interfaces",
 ];
 
 const INSTANCE_HELP: &str = "each virtual router has a section of its own:\n\
@@ -126,315 +127,95 @@ impl Reader {
                     ("generic", XdpMode::Generic),
                 ],
             ),
+            startup_delay: self.span(&mut settings, "startup_delay"),
+            announce_gap: self.span(&mut settings, "announce_gap"),
             ..RawConfig::default()
         };
-        if let Some((key, value)) = settings.remove("instance") {
-            match value.into_inner() {
-                DeValue::Array(entries) => {
-                    for entry in entries {
-                        let head = entry.span();
-                        match entry.into_inner() {
-                            DeValue::Table(table) => {
-                                config.instances.push(self.instance(head, table));
-                            }
-                            other => {
-                                config.bad_instances = true;
-                                self.wrong_kind(head, "an instance", "a table", &other);
-                            }
-                        }
-                    }
-                }
-                DeValue::Table(_) => {
-                    config.bad_instances = true;
-                    self.diagnostics.push(
-                        Diagnostic::error(
-                            key,
-                            "instances come as a list, as there may be several",
-                            "expected [[instance]], with two brackets",
-                        )
-                        .help(INSTANCE_HELP),
-                    );
-                }
-                other => {
-                    config.bad_instances = true;
-                    self.wrong_kind(key, "instance", "sections headed [[instance]]", &other);
-                }
-            }
-        }
+        (config.sync_groups, _) =
+            self.sections(&mut settings, "sync_group", group::HELP, Self::sync_group);
+        (config.instances, config.bad_instances) =
+            self.sections(&mut settings, "instance", INSTANCE_HELP, Self::instance);
         self.unknown(settings, TOP_KEYS, "at the top of the file");
         config
     }
 
-    fn instance(&mut self, head: Range<usize>, table: DeTable<'_>) -> RawInstance {
-        let mut settings = settings(table);
-        let mut instance = RawInstance::at(head);
-        instance.name = self.string(&mut settings, "name");
-        instance.interface = self.string(&mut settings, "interface");
-        instance.vrid = self.integer(&mut settings, "vrid");
-        instance.family = self.word(
-            &mut settings,
-            "family",
-            &[("ipv4", AddressFamily::Ipv4), ("ipv6", AddressFamily::Ipv6)],
-        );
-        instance.version = self.integer(&mut settings, "version");
-        instance.priority = self.integer(&mut settings, "priority");
-        instance.advert_interval = self.span(&mut settings, "advert_interval");
-        instance.preempt = self.boolean(&mut settings, "preempt");
-        instance.checksum = self.word(
-            &mut settings,
-            "checksum",
-            &[
-                ("pseudo-header", ChecksumForm::PseudoHeader),
-                ("message-only", ChecksumForm::MessageOnly),
-            ],
-        );
-        instance.password = self.string(&mut settings, "password");
-        self.unicast(&mut settings, &mut instance);
-        self.addresses(&mut settings, &mut instance);
+    fn instance(&mut self, head: Range<usize>, mut settings: Settings<'_>) -> RawInstance {
+        self.misplaced(&mut settings);
+        let instance = RawInstance {
+            head,
+            name: self.string(&mut settings, "name"),
+            interface: self.string(&mut settings, "interface"),
+            vrid: self.integer(&mut settings, "vrid"),
+            family: self.word(
+                &mut settings,
+                "family",
+                &[("ipv4", AddressFamily::Ipv4), ("ipv6", AddressFamily::Ipv6)],
+            ),
+            version: self.integer(&mut settings, "version"),
+            priority: self.integer(&mut settings, "priority"),
+            advert_interval: self.span(&mut settings, "advert_interval"),
+            preempt: self.boolean(&mut settings, "preempt"),
+            preempt_delay: self.span(&mut settings, "preempt_delay"),
+            quick_preempt: self.boolean(&mut settings, "quick_preempt"),
+            checksum: self.word(
+                &mut settings,
+                "checksum",
+                &[
+                    ("pseudo-header", ChecksumForm::PseudoHeader),
+                    ("message-only", ChecksumForm::MessageOnly),
+                ],
+            ),
+            password: self.string(&mut settings, "password"),
+            unicast: self.unicast(&mut settings),
+            virtual_mac: self.virtual_mac(&mut settings),
+            accept: self.boolean(&mut settings, "accept"),
+            addresses: self.addresses(&mut settings, "addresses"),
+            excluded_addresses: self.addresses(&mut settings, "excluded_addresses"),
+            routes: self.routes(&mut settings),
+            rules: self.rules(&mut settings),
+            announce: self.announce(&mut settings),
+            track_interfaces: self.track_interfaces(&mut settings),
+        };
         self.unknown(settings, INSTANCE_KEYS, "in an instance");
         instance
     }
 
-    fn addresses(&mut self, settings: &mut Settings<'_>, instance: &mut RawInstance) {
-        const EXPECTED: &str = "a list of addresses, such as [\"10.77.0.100/16\"]";
-        let Some((_, value)) = settings.remove("addresses") else {
-            return;
-        };
-        let span = value.span();
-        let entries = match value.into_inner() {
-            DeValue::Array(entries) => entries,
-            other => {
-                instance.addresses = Field::Bad;
-                self.wrong_kind(span, "addresses", EXPECTED, &other);
-                return;
-            }
-        };
-        let mut addresses = Vec::new();
-        for entry in entries {
-            let span = entry.span();
-            match entry.into_inner() {
-                DeValue::String(text) => match RawAddress::parse(&text) {
-                    Ok(address) => addresses.push(Located::new(address, span)),
-                    Err(why) => {
-                        instance.bad_addresses = true;
-                        self.diagnostics.push(Diagnostic::error(
-                            span,
-                            format!("{text:?}: {why}"),
-                            "expected an address with the length of its network's prefix, such \
-                             as \"10.77.0.100/16\" or \"2001:db8::51/64\"",
-                        ));
-                    }
-                },
-                other => {
-                    instance.bad_addresses = true;
-                    self.wrong_kind(
-                        span,
-                        "an address",
-                        "text, such as \"10.77.0.100/16\"",
-                        &other,
-                    );
-                }
-            }
+    /// Settings that need more words than that they are unknown.
+    fn misplaced(&mut self, settings: &mut Settings<'_>) {
+        if let Some((key, _)) = settings.remove("min_ttl") {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    key,
+                    "min_ttl is a setting of unicast",
+                    "expected unicast = { peers = [\"10.77.0.2\"], min_ttl = 254 }",
+                )
+                .help("by multicast only a TTL of 255 is accepted (RFC 9568 §5.1.1.3)"),
+            );
         }
-        instance.addresses = Field::Given(Located::new(addresses, span));
-    }
-
-    fn string(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<String> {
-        self.field(settings, key, "text in quotes", |value| match value {
-            DeValue::String(text) => Some(text.into_owned()),
-            _ => None,
-        })
-    }
-
-    fn boolean(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<bool> {
-        self.field(settings, key, "true or false", |value| match value {
-            DeValue::Boolean(value) => Some(value),
-            _ => None,
-        })
-    }
-
-    fn integer(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<i64> {
-        self.field(
-            settings,
-            key,
-            "a whole number, without quotes",
-            |value| match value {
-                // What 64 bits do not hold is out of every range that we have.
-                DeValue::Integer(number) => Some(
-                    i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(
-                        if number.as_str().starts_with('-') {
-                            i64::MIN
-                        } else {
-                            i64::MAX
-                        },
-                    ),
-                ),
-                _ => None,
-            },
-        )
-    }
-
-    fn span(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<std::time::Duration> {
-        self.parsed(settings, key, duration::EXPECTED, duration::parse)
-    }
-
-    /// A setting that is one of a few words.
-    fn word<T: Copy>(
-        &mut self,
-        settings: &mut Settings<'_>,
-        key: &str,
-        words: &[(&str, T)],
-    ) -> Field<T> {
-        let quoted: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-        self.parsed(settings, key, &quoted.join(" or "), |text| {
-            words
-                .iter()
-                .find(|(word, _)| *word == text)
-                .map(|(_, value)| *value)
-        })
-    }
-
-    /// A setting that is text to be read further.
-    fn parsed<T>(
-        &mut self,
-        settings: &mut Settings<'_>,
-        key: &str,
-        expected: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Field<T> {
-        let text = self.field(settings, key, expected, |value| match value {
-            DeValue::String(text) => Some(text.into_owned()),
-            _ => None,
-        });
-        let Field::Given(Located { value: text, span }) = text else {
-            return if text.is_absent() {
-                Field::Absent
+        if let Some((key, value)) = settings.remove("auth_type") {
+            let header = matches!(
+                value.get_ref(),
+                DeValue::String(kind) if kind.eq_ignore_ascii_case("ah")
+            );
+            let diagnostic = if header {
+                Diagnostic::error(
+                    key,
+                    "there is no Authentication Header (AH)",
+                    "expected version = 2 with a password, or none",
+                )
+                .help(
+                    "RFC 3768 took authentication out of VRRP in 2004; set the other routers to \
+                     none or to a password, and keep strangers out with a packet filter",
+                )
             } else {
-                Field::Bad
+                Diagnostic::error(
+                    key,
+                    "there is no setting \"auth_type\" in an instance",
+                    "expected password alone: it says simple text",
+                )
+                .help("only version 2 has it: version = 2 and password = \"…\", or none of both")
             };
-        };
-        if let Some(value) = parse(&text) {
-            return Field::Given(Located::new(value, span));
-        }
-        self.diagnostics.push(Diagnostic::error(
-            span,
-            format!("{key} cannot be {text:?}"),
-            format!("expected {expected}"),
-        ));
-        Field::Bad
-    }
-
-    fn field<T>(
-        &mut self,
-        settings: &mut Settings<'_>,
-        key: &str,
-        expected: &str,
-        take: impl FnOnce(DeValue<'_>) -> Option<T>,
-    ) -> Field<T> {
-        let Some((_, value)) = settings.remove(key) else {
-            return Field::Absent;
-        };
-        let span = value.span();
-        let value = value.into_inner();
-        let found = kind(&value);
-        match take(value) {
-            Some(value) => Field::Given(Located::new(value, span)),
-            None => {
-                self.not_of_kind(span, key, expected, found);
-                Field::Bad
-            }
-        }
-    }
-
-    fn wrong_kind(&mut self, span: Range<usize>, what: &str, expected: &str, found: &DeValue<'_>) {
-        self.not_of_kind(span, what, expected, kind(found));
-    }
-
-    fn not_of_kind(&mut self, span: Range<usize>, what: &str, expected: &str, found: &str) {
-        self.diagnostics.push(Diagnostic::error(
-            span,
-            format!("{what} cannot be {found}"),
-            format!("expected {expected}"),
-        ));
-    }
-
-    fn unknown(&mut self, settings: Settings<'_>, known: &[&str], place: &str) {
-        for (key, (span, _)) in settings {
-            let other_name = OTHER_NAMES
-                .iter()
-                .find(|(theirs, ours)| *theirs == key && known.contains(ours))
-                .map(|(_, ours)| *ours);
-            let nearest = known
-                .iter()
-                .map(|known| (distance(&key, known), *known))
-                .min()
-                .filter(|(distance, known)| *distance <= known.len() / 3)
-                .map(|(_, known)| known);
-            let expected = match other_name.or(nearest) {
-                Some(suggestion) => format!("did you mean {suggestion}?"),
-                None => "unknown".to_owned(),
-            };
-            let mut diagnostic = Diagnostic::error(
-                span,
-                format!("there is no setting {key:?} {place}"),
-                expected,
-            )
-            .help(format!("settings {place}: {}", known.join(", ")));
-            if INSTANCE_KEYS.contains(&key.as_str()) {
-                diagnostic = diagnostic.help(INSTANCE_HELP);
-            }
             self.diagnostics.push(diagnostic);
         }
-    }
-}
-
-fn settings(table: DeTable<'_>) -> Settings<'_> {
-    table
-        .into_iter()
-        .map(|(key, value)| {
-            let span = key.span();
-            (Cow::into_owned(key.into_inner()), (span, value))
-        })
-        .collect()
-}
-
-/// What stands there, in words.
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "text",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-/// Insertions, deletions and replacements between two words (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distance_counts_edits() {
-        assert_eq!(distance("vrid", "vrid"), 0);
-        assert_eq!(distance("", "vrid"), 4);
-        assert_eq!(distance("vird", "vrid"), 2);
-        assert_eq!(distance("priorty", "priority"), 1);
     }
 }

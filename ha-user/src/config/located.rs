@@ -39,4 +39,31 @@ impl<T> Field<T> {
     pub(super) const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
+
+    /// What `read` makes of the value; `Bad` if that is nothing, which `read`
+    /// has reported.
+    pub(super) fn and_then<U>(self, read: impl FnOnce(&Located<T>) -> Option<U>) -> Field<U> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Bad => Field::Bad,
+            Self::Given(located) => read(&located).map_or(Field::Bad, |value| {
+                Field::Given(Located::new(value, located.span))
+            }),
+        }
+    }
+}
+
+/// The entries of a list that are of the right kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct List<T> {
+    pub(super) entries: Vec<Located<T>>,
+    /// Whether others have been reported as none.
+    pub(super) incomplete: bool,
+}
+
+impl<T> Field<List<T>> {
+    /// The entries; none if there is no list.
+    pub(super) fn entries(&self) -> &[Located<T>] {
+        self.given().map_or(&[], |list| &list.value.entries)
+    }
 }

@@ -6,17 +6,26 @@
 //! them into the model (`model`); both speak in [`Diagnostic`]s.
 
 mod address;
+mod addresses;
+mod announce;
 mod diagnostic;
 mod duration;
 mod from_toml;
+mod groups;
 mod located;
 mod model;
+mod names;
+mod preempt;
+mod range;
 mod raw;
+mod routes;
 #[cfg(test)]
 mod tests;
+mod track;
 mod unicast;
 mod unique;
 mod validate;
+mod virtual_mac;
 
 use std::{
     fmt,
@@ -25,6 +34,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::duration::format as format_duration;
 pub use self::{
     diagnostic::{Diagnostic, Severity, line_and_column, render},
     model::{

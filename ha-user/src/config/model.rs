@@ -113,6 +113,11 @@ pub struct InstanceConfig {
 }
 
 impl InstanceConfig {
+    /// The addresses that follow the instance, advertised or not.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &AddressConfig> {
+        self.addresses.iter().chain(&self.excluded_addresses)
+    }
+
     /// Active_Down_Interval as long as no other interval is learned.
     #[must_use]
     pub fn active_down_interval(&self) -> Duration {
@@ -141,7 +146,8 @@ pub struct VirtualMacInterface {
 pub struct AddressConfig {
     /// The address with its prefix length.
     pub address: VirtualAddress,
-    /// The interface, if not the instance's.
+    /// The interface, if not the one that the instance's addresses live on: its
+    /// own, or with a virtual MAC address that one's.
     pub interface: Option<String>,
     /// `IFA_LABEL`, IPv4 only: the interface's name, or that followed by `:` and
     /// more; at most 15 octets.
@@ -202,7 +208,7 @@ pub struct RouteConfig {
 }
 
 /// A policy rule that follows the virtual addresses.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RuleConfig {
     /// The source prefix that it is about; at least one of `from` and `to` is
     /// given, both of one family.

@@ -9,19 +9,31 @@ use std::{net::IpAddr, ops::Range, time::Duration};
 use ha_common::types::AddressFamily;
 
 use super::{
-    located::{Field, Located},
-    model::{ChecksumForm, XdpMode},
+    located::{Field, List, Located},
+    model::{ChecksumForm, Scope, XdpMode},
 };
 
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
     pub(super) xdp_mode: Field<XdpMode>,
+    pub(super) startup_delay: Field<Duration>,
+    pub(super) announce_gap: Field<Duration>,
+    pub(super) sync_groups: Vec<RawSyncGroup>,
     pub(super) instances: Vec<RawInstance>,
     /// Whether something that ought to be an instance was reported as none.
     pub(super) bad_instances: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
+pub(super) struct RawSyncGroup {
+    /// What to point at when a setting is missing: the head of the section.
+    pub(super) head: Range<usize>,
+    pub(super) name: Field<String>,
+    /// Names of instances.
+    pub(super) instances: Field<List<String>>,
+}
+
+#[derive(Debug, Default)]
 pub(super) struct RawInstance {
     /// What to point at when a setting is missing: the head of the instance.
     pub(super) head: Range<usize>,
@@ -33,32 +45,37 @@ pub(super) struct RawInstance {
     pub(super) priority: Field<i64>,
     pub(super) advert_interval: Field<Duration>,
     pub(super) preempt: Field<bool>,
+    pub(super) preempt_delay: Field<Duration>,
+    pub(super) quick_preempt: Field<bool>,
     pub(super) checksum: Field<ChecksumForm>,
     pub(super) password: Field<String>,
     pub(super) unicast: Field<RawUnicast>,
-    pub(super) addresses: Field<Vec<Located<RawAddress>>>,
-    /// Whether some of `addresses` have been reported as no addresses.
-    pub(super) bad_addresses: bool,
+    pub(super) virtual_mac: Field<RawVirtualMac>,
+    pub(super) accept: Field<bool>,
+    pub(super) addresses: Field<List<RawAddressEntry>>,
+    pub(super) excluded_addresses: Field<List<RawAddressEntry>>,
+    pub(super) routes: Field<List<RawRoute>>,
+    pub(super) rules: Field<List<RawRule>>,
+    pub(super) announce: Field<RawAnnounce>,
+    pub(super) track_interfaces: Field<List<RawTrackedInterface>>,
 }
 
 impl RawInstance {
-    pub(super) fn at(head: Range<usize>) -> Self {
-        Self {
-            head,
-            name: Field::Absent,
-            interface: Field::Absent,
-            vrid: Field::Absent,
-            family: Field::Absent,
-            version: Field::Absent,
-            priority: Field::Absent,
-            advert_interval: Field::Absent,
-            preempt: Field::Absent,
-            checksum: Field::Absent,
-            password: Field::Absent,
-            unicast: Field::Absent,
-            addresses: Field::Absent,
-            bad_addresses: false,
-        }
+    /// All entries of `addresses` and `excluded_addresses`.
+    pub(super) fn all_addresses(&self) -> impl Iterator<Item = &Located<RawAddressEntry>> {
+        let advertised = self.addresses.entries();
+        advertised.iter().chain(self.excluded_addresses.entries())
+    }
+
+    /// Whether the instance is meant to have no addresses at all.
+    pub(super) fn has_no_addresses(&self) -> bool {
+        [&self.addresses, &self.excluded_addresses]
+            .into_iter()
+            .all(|field| match field {
+                Field::Absent => true,
+                Field::Bad => false,
+                Field::Given(list) => list.value.entries.is_empty() && !list.value.incomplete,
+            })
     }
 }
 
@@ -66,10 +83,96 @@ impl RawInstance {
 #[derive(Debug, Default)]
 pub(super) struct RawUnicast {
     pub(super) source: Field<IpAddr>,
-    pub(super) peers: Field<Vec<Located<IpAddr>>>,
-    /// Whether some of `peers` have been reported as no addresses.
-    pub(super) bad_peers: bool,
+    pub(super) peers: Field<List<IpAddr>>,
     pub(super) min_ttl: Field<i64>,
+}
+
+/// The setting `virtual_mac` of an instance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum RawVirtualMac {
+    Off,
+    On,
+    Named(String),
+}
+
+impl RawVirtualMac {
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Off | Self::On => None,
+        }
+    }
+}
+
+/// An entry of `addresses` or `excluded_addresses`.
+#[derive(Debug)]
+pub(super) struct RawAddressEntry {
+    pub(super) address: Located<RawAddress>,
+    pub(super) interface: Field<String>,
+    pub(super) label: Field<String>,
+    pub(super) scope: Field<Scope>,
+    pub(super) prefix_route: Field<bool>,
+}
+
+impl RawAddressEntry {
+    /// The address and nothing else.
+    pub(super) const fn plain(address: Located<RawAddress>) -> Self {
+        Self {
+            address,
+            interface: Field::Absent,
+            label: Field::Absent,
+            scope: Field::Absent,
+            prefix_route: Field::Absent,
+        }
+    }
+
+    pub(super) const fn ip(&self) -> IpAddr {
+        self.address.value.address
+    }
+}
+
+/// An entry of `routes`.
+#[derive(Debug, Default)]
+pub(super) struct RawRoute {
+    pub(super) to: Field<RawDestination>,
+    pub(super) via: Field<IpAddr>,
+    pub(super) interface: Field<String>,
+    pub(super) table: Field<i64>,
+    pub(super) metric: Field<i64>,
+    pub(super) source: Field<IpAddr>,
+}
+
+/// Where a route leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RawDestination {
+    /// Everywhere, in a family that the rest of the route settles.
+    Default,
+    Prefix(RawAddress),
+}
+
+/// An entry of `rules`.
+#[derive(Debug, Default)]
+pub(super) struct RawRule {
+    pub(super) from: Field<RawAddress>,
+    pub(super) to: Field<RawAddress>,
+    pub(super) table: Field<i64>,
+    pub(super) priority: Field<i64>,
+}
+
+/// The table `announce` of an instance.
+#[derive(Debug, Default)]
+pub(super) struct RawAnnounce {
+    pub(super) count: Field<i64>,
+    pub(super) interval: Field<Duration>,
+    pub(super) delay: Field<Duration>,
+    pub(super) refresh: Field<Duration>,
+}
+
+/// An entry of `track_interfaces`.
+#[derive(Debug)]
+pub(super) struct RawTrackedInterface {
+    pub(super) name: Located<String>,
+    pub(super) weight: Field<i64>,
 }
 
 /// An address as written, perhaps without a prefix length.

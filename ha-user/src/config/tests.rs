@@ -1,6 +1,16 @@
 //! Whole files: what is taken, what is refused and in which words.
 
+mod addresses;
+mod announce;
+mod groups;
+mod instance;
+mod preempt;
+mod routes;
+mod track;
 mod unicast;
+mod unique;
+mod unknown;
+mod virtual_mac;
 
 use std::time::Duration;
 
@@ -81,6 +91,28 @@ fn refused(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(said[0].contains(part), "{part} is not in {}", said[0]);
     }
+}
+
+/// Asserts that `text` is taken with one warning, with all of `parts` in it; gives
+/// what was taken.
+#[track_caller]
+fn warned(text: &str, parts: &[&str]) -> Config {
+    let config = config(text);
+    let said = said(text);
+    assert_eq!(said.len(), 1, "{said:#?}\n{text}");
+    assert!(said[0].starts_with("Warning at "), "{}", said[0]);
+    for part in parts {
+        assert!(said[0].contains(part), "{part} is not in {}", said[0]);
+    }
+    config
+}
+
+/// The first instance of `text`, which is taken without a warning.
+#[track_caller]
+fn first(text: &str) -> InstanceConfig {
+    let instance = config(text).instances.remove(0);
+    assert_eq!(said(text), [""; 0], "{text}");
+    instance
 }
 
 #[test]
@@ -168,6 +200,28 @@ fn the_file_of_the_documentation_is_taken() {
 }
 
 #[test]
+fn every_example_of_the_documentation_is_taken() {
+    let page = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> = page
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() >= 7, "{examples:#?}");
+    for example in examples {
+        let whole = if example.contains("[[instance]]") {
+            example.to_owned()
+        } else if example.contains("\naddresses =") || example.starts_with("addresses =") {
+            web("addresses", example)
+        } else {
+            web("", example)
+        };
+        config(&whole);
+        assert_eq!(said(&whole), [""; 0], "{whole}");
+    }
+}
+
+#[test]
 fn what_is_not_said_has_the_documented_value() {
     let config = config(WEB);
     assert_eq!(config.xdp_mode, XdpMode::Auto);
@@ -180,325 +234,6 @@ fn what_is_not_said_has_the_documented_value() {
         instance.active_down_interval(),
         Duration::from_nanos(3_609_375_000)
     );
-}
-
-#[test]
-fn an_instance_without_addresses_says_its_family() {
-    for line in ["addresses = []\nfamily = \"ipv6\"", "family = \"ipv6\""] {
-        let config = config(&web("addresses", line));
-        assert_eq!(config.instances[0].family, AddressFamily::Ipv6);
-        assert_eq!(config.instances[0].addresses, []);
-    }
-    let remedy = ["neither addresses nor a family", "family = \"ipv4\""];
-    refused(&web("addresses", "addresses = []"), &remedy);
-    refused(&web("addresses", ""), &remedy);
-    assert!(
-        parse(&web("", "family = \"ipv4\"")).is_ok(),
-        "said twice, and the same"
-    );
-    refused(
-        &web("", "family = \"ipv6\""),
-        &[
-            "at \"10.77.0.100/16\"",
-            "IPv4 address in an IPv6 instance",
-            "family is said here",
-        ],
-    );
-}
-
-#[test]
-fn intervals_are_those_that_the_version_can_send() {
-    let both = |interval: &str, version: u8| {
-        web(
-            "",
-            &format!("advert_interval = \"{interval}\"\nversion = {version}"),
-        )
-    };
-    for (interval, millis) in [
-        ("10ms", 10),
-        ("0.5s", 500),
-        ("40.95s", 40_950),
-        ("1s", 1000),
-    ] {
-        let config = config(&both(interval, 3));
-        assert_eq!(
-            config.instances[0].advert_interval,
-            Duration::from_millis(millis)
-        );
-    }
-    for interval in ["0s", "5ms", "105ms", "40.96s", "11m", "0.001ms"] {
-        refused(
-            &both(interval, 3),
-            &[&format!("at \"{interval}\""), "multiple of 10 ms", "40.95s"],
-        );
-    }
-    for (interval, seconds) in [("1s", 1), ("255s", 255), ("1m", 60), ("2000ms", 2)] {
-        let config = config(&both(interval, 2));
-        assert_eq!(
-            config.instances[0].advert_interval,
-            Duration::from_secs(seconds)
-        );
-    }
-    for interval in ["0s", "100ms", "1.5s", "256s"] {
-        refused(&both(interval, 2), &["whole seconds", "version = 3"]);
-    }
-    refused(
-        &both("fast", 3),
-        &["at \"fast\"", "a number with a unit", "100ms"],
-    );
-    refused(
-        &web("", "advert_interval = 1"),
-        &["cannot be a number", "100ms"],
-    );
-}
-
-#[test]
-fn numbers_have_their_ranges() {
-    for vrid in ["0", "256", "-1", "99999999999999999999"] {
-        refused(&web("vrid", &format!("vrid = {vrid}")), &["1 to 255"]);
-    }
-    assert_eq!(
-        config(&web("vrid", "vrid = 0xff")).instances[0]
-            .vrid
-            .value(),
-        255
-    );
-    refused(
-        &web("vrid", "vrid = \"51\""),
-        &["cannot be text", "without quotes"],
-    );
-    refused(&web("vrid", "vrid = 51.0"), &["a whole number"]);
-    refused(&web("", "priority = 0"), &["stops taking part", "1 to 255"]);
-    refused(&web("", "priority = 256"), &["no priority 256"]);
-    for version in ["1", "4", "259"] {
-        refused(
-            &web("", &format!("version = {version}")),
-            &["expected 3 (the default) or 2"],
-        );
-    }
-    refused(&web("", "preempt = \"no\""), &["true or false"]);
-    refused(
-        &format!("xdp_mode = \"fast\"\n{WEB}"),
-        &["\"auto\" or \"driver\" or \"generic\""],
-    );
-}
-
-#[test]
-fn names_can_be_shown_and_told_apart() {
-    for name in [
-        "",
-        "a b",
-        "a\\tb",
-        "a\\u001bb",
-        "a\\u202eb",
-        &"x".repeat(65),
-    ] {
-        refused(
-            &web("name", &format!("name = \"{name}\"")),
-            &["printable text"],
-        );
-    }
-    assert!(parse(&web("name", &format!("name = \"{}\"", "x".repeat(64)))).is_ok());
-    for interface in ["", "a/b", "a b", "..", "eth0:1", "sixteen-octets-x"] {
-        refused(
-            &web("interface", &format!("interface = \"{interface}\"")),
-            &["no interface can have the name", "ip link"],
-        );
-    }
-    assert!(parse(&web("interface", "interface = \"fifteen-octets-\"")).is_ok());
-}
-
-#[test]
-fn version_2_is_ipv4_and_has_one_checksum() {
-    let text = web("addresses", "addresses = [\"fe80::1/64\"]\nversion = 2");
-    refused(&text, &["at 2", "knows no IPv6"]);
-    refused(
-        &web("", "version = 2\nchecksum = \"message-only\""),
-        &["leaves the pseudo-header out"],
-    );
-    let text = web(
-        "addresses",
-        "addresses = [\"fe80::1/64\"]\nchecksum = \"message-only\"",
-    );
-    refused(&text, &["IPv6 always includes"]);
-    let message_only = config(&web("", "checksum = \"message-only\""));
-    assert_eq!(
-        message_only.instances[0].checksum,
-        ChecksumForm::MessageOnly
-    );
-    refused(
-        &web("", "checksum = \"none\""),
-        &["\"pseudo-header\" or \"message-only\""],
-    );
-}
-
-#[test]
-fn a_password_is_for_version_2_and_fits() {
-    let given = config(&web("", "version = 2\npassword = \"secret\""));
-    let password = given.instances[0].password.unwrap();
-    assert_eq!(password.octets(), *b"secret\0\0");
-    assert!(
-        !format!("{given:?}").contains("secret"),
-        "it is kept out of the log"
-    );
-    assert!(parse(&web("", "version = 2\npassword = \"12345678\"")).is_ok());
-    for wrong in ["", "123456789", "a\\u0000b"] {
-        refused(
-            &web("", &format!("version = 2\npassword = \"{wrong}\"")),
-            &["does not fit", "1 to 8 octets"],
-        );
-    }
-    refused(
-        &web("", "password = \"secret\""),
-        &["no authentication", "version = 2"],
-    );
-}
-
-#[test]
-fn the_first_ipv6_address_is_link_local() {
-    refused(
-        &web(
-            "addresses",
-            "addresses = [\"2001:db8::1/64\", \"fe80::1/64\"]",
-        ),
-        &["at \"2001:db8::1/64\"", "not link-local", "fe80::51/64"],
-    );
-}
-
-#[test]
-fn addresses_are_of_one_family_and_of_hosts() {
-    refused(
-        &web("addresses", "addresses = [\"10.0.0.1/24\", \"fe80::1/64\"]"),
-        &["at \"fe80::1/64\"", "expected IPv4 addresses only"],
-    );
-    refused(
-        &web("addresses", "addresses = [\"224.0.0.18\"]"),
-        &["a multicast address"],
-    );
-    refused(
-        &web("addresses", "addresses = [\"10.0.0.0/24\"]"),
-        &["the address of its network"],
-    );
-    refused(
-        &web("addresses", "addresses = [\"web.example\"]"),
-        &["not an IP address"],
-    );
-    refused(
-        &web("addresses", "addresses = [7]"),
-        &["cannot be a number"],
-    );
-    refused(
-        &web("addresses", "addresses = \"10.0.0.1/24\""),
-        &["a list of addresses"],
-    );
-}
-
-#[test]
-fn an_advertisement_holds_so_many_addresses_and_no_more() {
-    let v4 = |count: usize| {
-        let list: Vec<String> = (0..count)
-            .map(|n| format!("\"10.0.{}.{}\"", n / 200, n % 200 + 1))
-            .collect();
-        web("addresses", &format!("addresses = [{}]", list.join(", ")))
-    };
-    assert_eq!(config(&v4(255)).instances[0].addresses.len(), 255);
-    refused(
-        &v4(256),
-        &["256 addresses", "at most 255", "several instances"],
-    );
-    let v6 = |count: usize| {
-        let list: Vec<String> = (1..=count).map(|n| format!("\"fe80::{n:x}\"")).collect();
-        web("addresses", &format!("addresses = [{}]", list.join(", ")))
-    };
-    assert_eq!(config(&v6(90)).instances[0].addresses.len(), 90);
-    refused(&v6(91), &["91 addresses", "at most 90", "1500"]);
-}
-
-#[test]
-fn two_instances_do_not_get_into_each_others_way() {
-    let two = |second: &str| format!("{WEB}\n[[instance]]\n{second}");
-    refused(
-        &two("name = \"web\"\ninterface = \"eth1\"\nvrid = 51\nfamily = \"ipv4\""),
-        &[
-            "a second instance with the name \"web\"",
-            "the first is here",
-        ],
-    );
-    refused(
-        &two("name = \"b\"\ninterface = \"eth0\"\nvrid = 51\nfamily = \"ipv4\""),
-        &["at 51", "a second IPv4 instance with VRID 51 on eth0"],
-    );
-    refused(
-        &two("name = \"b\"\ninterface = \"eth0\"\nvrid = 52\naddresses = [\"10.77.0.100\"]"),
-        &["at \"10.77.0.100\"", "10.77.0.100 is listed twice"],
-    );
-    refused(
-        &web(
-            "addresses",
-            "addresses = [\"10.0.0.1/24\", \"10.0.0.1/32\"]",
-        ),
-        &["10.0.0.1 is listed twice"],
-    );
-    for second in [
-        "name = \"b\"\ninterface = \"eth0\"\nvrid = 51\nfamily = \"ipv6\"",
-        "name = \"b\"\ninterface = \"eth1\"\nvrid = 51\nfamily = \"ipv4\"",
-        "name = \"b\"\ninterface = \"eth0\"\nvrid = 52\nfamily = \"ipv4\"",
-    ] {
-        assert_eq!(config(&two(second)).instances.len(), 2);
-        assert_eq!(said(&two(second)), [""; 0]);
-    }
-}
-
-#[test]
-fn oddities_are_warned_of_and_taken() {
-    let text = web("", "priority = 255\npreempt = false");
-    assert_eq!(config(&text).instances[0].priority, Priority::OWNER);
-    assert!(
-        said(&text)[0].starts_with("Warning at false"),
-        "{:?}",
-        said(&text)
-    );
-    let text = format!(
-        "{WEB}\n[[instance]]\nname = \"b\"\ninterface = \"eth1\"\nvrid = 51\naddresses = [\"10.77.0.100/16\"]"
-    );
-    assert_eq!(config(&text).instances.len(), 2);
-    assert!(
-        said(&text)[0].contains("listed on two interfaces"),
-        "{:?}",
-        said(&text)
-    );
-}
-
-#[test]
-fn unknown_settings_are_refused_with_what_was_probably_meant() {
-    refused(
-        &web("", "priorty = 100"),
-        &["at priorty", "did you mean priority?"],
-    );
-    refused(
-        &web("", "advert_int = 1"),
-        &["did you mean advert_interval?"],
-    );
-    refused(
-        &web("", "colour = 1"),
-        &[
-            "no setting \"colour\" in an instance",
-            "settings in an instance: name",
-        ],
-    );
-    refused(
-        &format!("log = 1\n{WEB}"),
-        &["at the top of the file", "instance, xdp_mode"],
-    );
-    let said = said("name = \"web\"\n");
-    assert!(
-        said.iter().any(|said| said.contains("[[instance]]")),
-        "{said:?}"
-    );
-    let text = "[instance]\nname = \"web\"\n";
-    refused(text, &["expected [[instance]], with two brackets"]);
-    refused("instance = 7", &["cannot be a number", "[[instance]]"]);
-    refused("instance = [7]", &["an instance cannot be a number"]);
 }
 
 #[test]
@@ -613,14 +348,22 @@ proptest! {
                 prop::sample::select(vec![
                     "name", "interface", "vrid", "family", "version", "priority",
                     "advert_interval", "preempt", "checksum", "addresses", "xdp_mode", "instance", "x",
-                    "unicast",
+                    "unicast", "excluded_addresses", "routes", "rules", "announce",
+                    "track_interfaces", "virtual_mac", "accept", "preempt_delay", "quick_preempt",
+                    "startup_delay", "announce_gap", "sync_group", "instances", "auth_type",
                 ]),
                 prop::sample::select(vec![
                     "\"web\"", "51", "-1", "0", "true", "[]", "{}", "\"ipv4\"", "\"ipv6\"", "2", "3",
                     "\"100ms\"", "1.5", "[\"10.0.0.1/24\"]", "[\"fe80::1/64\", \"10.0.0.1\"]",
-                    "[1, \"\"]", "{ peers = [1, \"10.0.0.1\"] }", "1979-05-27", "\"message-only\"", "[[]]", "[{}]", "\"é\u{301}\"",
+                    "[1, \"\"]", "{ peers = [1, \"10.0.0.1\"] }", "1979-05-27", "\"message-only\"",
+                    "[{ address = \"10.0.0.1/24\", label = \"web:a\" }]", "[\"web\", \"web\"]",
+                    "[{ to = \"default\", via = \"10.0.0.1\" }]", "{ count = 0 }",
+                    "[{ from = \"10.0.0.0/8\", table = 51 }]", "[{ name = \"web\", weight = 51 }]", "[[]]", "[{}]", "\"é\u{301}\"",
                 ]),
-                prop::sample::select(vec!["", "", "", "[[instance]]\n", "[instance]\n"]),
+                prop::sample::select(vec![
+                    "", "", "", "[[instance]]\n", "[instance]\n", "[[sync_group]]\n",
+                    "[[instance.routes]]\n", "[instance.announce]\n",
+                ]),
             ),
             0..24,
         ),

@@ -39,9 +39,10 @@ pub(super) fn check(
         peers: raw
             .value
             .peers
-            .given()
-            .map(|peers| peers.value.iter().map(|peer| peer.value).collect())
-            .unwrap_or_default(),
+            .entries()
+            .iter()
+            .map(|peer| peer.value)
+            .collect(),
         min_ttl: check.min_ttl(&raw.value),
     }
 }
@@ -83,7 +84,7 @@ impl Check<'_> {
             }
             return;
         };
-        if peers.value.is_empty() && !raw.value.bad_peers {
+        if peers.value.entries.is_empty() && !peers.value.incomplete {
             self.diagnostics.push(
                 Diagnostic::error(
                     peers.span.clone(),
@@ -94,7 +95,7 @@ impl Check<'_> {
             );
         }
         let mut seen: HashMap<IpAddr, &Range<usize>> = HashMap::new();
-        for peer in &peers.value {
+        for peer in &peers.value.entries {
             if !self.is_host("the peer", peer) {
                 continue;
             }

@@ -6,7 +6,8 @@ use ha_common::types::AddressFamily;
 
 use super::{
     diagnostic::Diagnostic,
-    raw::{RawConfig, RawInstance},
+    located::{Field, Located},
+    raw::{RawAddressEntry, RawConfig, RawInstance},
 };
 
 /// Adds what it finds to `diagnostics`.
@@ -14,6 +15,7 @@ pub(super) fn check(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
     names(raw, diagnostics);
     routers(raw, diagnostics);
     addresses(raw, diagnostics);
+    virtual_macs(raw, diagnostics);
 }
 
 fn names(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
@@ -69,43 +71,122 @@ fn routers(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// One address twice on one interface is an error; on two interfaces it is
-/// an oddity, unless it is link-local.
+/// One address twice on one link is an error; on two it is an oddity, unless it
+/// is link-local.
 fn addresses(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
     let mut seen: HashMap<IpAddr, (Option<&str>, &Range<usize>)> = HashMap::new();
-    for instance in &raw.instances {
-        let interface = instance
-            .interface
-            .given()
-            .map(|interface| interface.value.as_str());
-        for address in instance
-            .addresses
-            .given()
-            .into_iter()
-            .flat_map(|list| &list.value)
-        {
-            let ip = address.value.address;
-            let Some((elsewhere, first)) = seen.get(&ip) else {
-                seen.insert(ip, (interface, &address.span));
-                continue;
-            };
-            let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-            let diagnostic = if *elsewhere == interface {
+    for (instance, entry) in all_addresses(raw) {
+        let ip = entry.value.ip();
+        let interface = link(instance, &entry.value);
+        let Some((elsewhere, first)) = seen.get(&ip) else {
+            seen.insert(ip, (interface, &entry.span));
+            continue;
+        };
+        let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let diagnostic = if *elsewhere == interface {
+            Diagnostic::error(
+                entry.span.clone(),
+                format!("{ip} is listed twice"),
+                "expected each address once per interface",
+            )
+        } else if link_local {
+            continue;
+        } else {
+            Diagnostic::warning(
+                entry.span.clone(),
+                format!("{ip} is listed on two interfaces"),
+                "which of them serves it is left to chance",
+            )
+        };
+        diagnostics.push(diagnostic.related((*first).clone(), "the first is here"));
+    }
+}
+
+fn all_addresses(
+    raw: &RawConfig,
+) -> impl Iterator<Item = (&RawInstance, &Located<RawAddressEntry>)> {
+    raw.instances.iter().flat_map(|instance| {
+        let entries = instance.all_addresses();
+        entries.map(move |entry| (instance, entry))
+    })
+}
+
+/// The interface whose link the address is on. The one with a virtual MAC address
+/// is on the link of the instance's.
+fn link<'a>(instance: &'a RawInstance, entry: &'a RawAddressEntry) -> Option<&'a str> {
+    let own = instance
+        .virtual_mac
+        .given()
+        .and_then(|virtual_mac| virtual_mac.value.name());
+    let name = |field: &'a Field<String>| field.given().map(|name| name.value.as_str());
+    name(&entry.interface)
+        .filter(|name| own != Some(name))
+        .or_else(|| name(&instance.interface))
+}
+
+/// An interface with a virtual MAC address belongs to one instance: it is made by
+/// it and up only while that is Active.
+fn virtual_macs(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
+    let mut owners: HashMap<&str, (usize, &Range<usize>)> = HashMap::new();
+    for (place, instance) in raw.instances.iter().enumerate() {
+        let Some(given) = instance.virtual_mac.given() else {
+            continue;
+        };
+        let Some(name) = given.value.name() else {
+            continue;
+        };
+        let taken = raw.instances.iter().filter_map(|one| one.interface.given());
+        if let Some(taken) = taken.clone().find(|taken| taken.value == name) {
+            diagnostics.push(
                 Diagnostic::error(
-                    address.span.clone(),
-                    format!("{ip} is listed twice"),
-                    "expected each address once per interface",
+                    given.span.clone(),
+                    format!("virtual_mac has the name of the interface {name:?}"),
+                    "expected a name that no other interface has",
                 )
-            } else if link_local {
-                continue;
-            } else {
-                Diagnostic::warning(
-                    address.span.clone(),
-                    format!("{ip} is listed on two interfaces"),
-                    "which of them serves it is left to chance",
+                .related(taken.span.clone(), "an instance runs on it")
+                .help("it names an interface that Harrier makes; true leaves the name to Harrier"),
+            );
+        } else if let Some((_, first)) = owners.get(name) {
+            diagnostics.push(
+                Diagnostic::error(
+                    given.span.clone(),
+                    format!("a second virtual_mac with the name {name:?}"),
+                    "expected a name that no other interface has",
                 )
-            };
-            diagnostics.push(diagnostic.related((*first).clone(), "the first is here"));
+                .related((*first).clone(), "the first is here")
+                .help("virtual_mac = true leaves the name to Harrier"),
+            );
+        } else {
+            owners.insert(name, (place, &given.span));
+        }
+    }
+    let mut complain = |name: &Located<String>, what: &str, help: &str, except: Option<usize>| {
+        let Some((owner, first)) = owners.get(name.value.as_str()) else {
+            return;
+        };
+        if except == Some(*owner) {
+            return;
+        }
+        diagnostics.push(
+            Diagnostic::error(
+                name.span.clone(),
+                format!("{what} {:?} is the name of a virtual_mac", name.value),
+                "expected an interface that is there at all times",
+            )
+            .related((*first).clone(), "the name is given here")
+            .help(help),
+        );
+    };
+    for (place, instance) in raw.instances.iter().enumerate() {
+        for entry in instance.all_addresses() {
+            if let Some(interface) = entry.value.interface.given() {
+                let help = "it is up only while the instance that it belongs to is Active";
+                complain(interface, "the interface", help, Some(place));
+            }
+        }
+        for entry in instance.track_interfaces.entries() {
+            let help = "it is up only while the instance is Active; track what it is made on";
+            complain(&entry.value.name, "the tracked interface", help, None);
         }
     }
 }
@@ -113,10 +194,7 @@ fn addresses(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
 /// The family that the instance says, or that of its first address.
 fn named_family(raw: &RawInstance) -> Option<AddressFamily> {
     raw.family.given().map(|family| family.value).or_else(|| {
-        let addresses = raw.addresses.given()?;
-        addresses
-            .value
-            .first()
-            .map(|address| AddressFamily::of(address.value.address))
+        let first = raw.addresses.entries().first()?;
+        Some(AddressFamily::of(first.value.ip()))
     })
 }

@@ -3,52 +3,70 @@
 //! Everything that is wrong is collected; a value that is wrong is replaced by
 //! one that draws no further complaints.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
-use ha_common::{
-    fsm::AnnounceSchedule,
-    types::{AddressFamily, Centiseconds, Priority, Version, Vrid},
-};
+use ha_common::types::{AddressFamily, Centiseconds, Priority, Version, Vrid};
 
 use super::{
-    address::{self, MTU},
+    addresses::{self, Addresses},
+    announce,
     diagnostic::{Diagnostic, Severity},
-    duration,
+    duration, groups,
     located::{Field, Located},
-    model::{AddressConfig, ChecksumForm, Config, InstanceConfig, Password, VirtualAddress},
+    model::{ChecksumForm, Config, InstanceConfig, Password},
+    names,
+    preempt::{self, Preemption},
+    range,
     raw::{RawConfig, RawInstance},
-    unicast, unique,
+    routes, track, unicast, unique, virtual_mac,
 };
-
-/// Longest name of an instance, in octets.
-const MAX_NAME: usize = 64;
-
-/// Longest name of an interface, in octets (`IFNAMSIZ` less its final NUL).
-const MAX_INTERFACE: usize = 15;
 
 /// `Advertisement_Interval` where the file does not say.
 const DEFAULT_ADVERT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Longest `startup_delay`.
+const MAX_STARTUP_DELAY: Duration = Duration::from_secs(1000);
+
+/// Longest `announce_gap`.
+const MAX_ANNOUNCE_GAP: Duration = Duration::from_secs(1);
+
 /// The configuration and the warnings, or all complaints.
 pub(super) fn validate(
     raw: &RawConfig,
-    reported: Vec<Diagnostic>,
+    mut diagnostics: Vec<Diagnostic>,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut check = Check {
-        diagnostics: reported,
-    };
     if raw.instances.is_empty() && !raw.bad_instances {
-        check.error(
+        diagnostics.push(
             Diagnostic::error(0..0, "no instance", "expected at least one [[instance]]")
                 .help("an instance needs a name, an interface, a vrid and addresses"),
         );
     }
+    let startup_delay = range::span(
+        &raw.startup_delay,
+        "startup_delay",
+        &(Duration::ZERO..=MAX_STARTUP_DELAY),
+        Duration::ZERO,
+        &mut diagnostics,
+    );
+    let announce_gap = range::span(
+        &raw.announce_gap,
+        "announce_gap",
+        &(Duration::ZERO..=MAX_ANNOUNCE_GAP),
+        Duration::ZERO,
+        &mut diagnostics,
+    );
+    let mut check = Check {
+        announce_gap,
+        seen: routes::Seen::default(),
+        diagnostics,
+    };
     let instances: Vec<Option<InstanceConfig>> = raw
         .instances
         .iter()
         .map(|instance| check.instance(instance))
         .collect();
     let mut diagnostics = check.diagnostics;
+    let sync_groups = groups::check(raw, &mut diagnostics);
     unique::check(raw, &mut diagnostics);
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.severity));
     let bad = diagnostics
@@ -64,9 +82,9 @@ pub(super) fn validate(
             Ok((
                 Config {
                     xdp_mode,
-                    startup_delay: Duration::ZERO,
-                    announce_gap: Duration::ZERO,
-                    sync_groups: Vec::new(),
+                    startup_delay,
+                    announce_gap,
+                    sync_groups,
                     instances,
                 },
                 diagnostics,
@@ -77,6 +95,8 @@ pub(super) fn validate(
 }
 
 struct Check {
+    announce_gap: Duration,
+    seen: routes::Seen,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -92,7 +112,7 @@ impl Check {
         let vrid = self.vrid(raw);
         let version = self.version(raw);
         let priority = self.priority(raw);
-        let family = self.family(raw);
+        let family = addresses::family(raw, &mut self.diagnostics);
         if let (Some(Version::V2), Some(AddressFamily::Ipv6)) = (version, family) {
             let span = raw
                 .version
@@ -110,24 +130,29 @@ impl Check {
         let advert_interval = self.advert_interval(raw, version);
         let checksum = self.checksum(raw, version, family);
         let password = self.password(raw, version);
-        let addresses = self.addresses(raw, version, family);
-        let unicast = raw.unicast.given().map(|unicast| {
-            unicast::check(unicast, family, &addresses, priority, &mut self.diagnostics)
-        });
-        let preempt = raw.preempt.given().is_none_or(|preempt| preempt.value);
-        if priority == Some(Priority::OWNER)
-            && let Some(given) = raw.preempt.given()
-            && !given.value
-        {
-            self.error(
-                Diagnostic::warning(
-                    given.span.clone(),
-                    "preempt = false has no effect with priority 255",
-                    "the address owner always preempts",
-                )
-                .help("take a priority of at most 254 for a router that does not preempt"),
-            );
-        }
+
+        let found = &mut self.diagnostics;
+        let addresses = addresses::check(raw, version, family, found);
+        let all: Vec<_> = addresses.all().collect();
+        let unicast = raw
+            .unicast
+            .given()
+            .map(|unicast| unicast::check(unicast, family, &all, priority, found));
+        let Preemption {
+            preempt,
+            delay: preempt_delay,
+            quick: quick_preempt,
+        } = preempt::check(raw, priority, found);
+        let virtual_mac = virtual_mac::check(raw, priority, found);
+        let accept = virtual_mac::accept(raw, priority, found);
+        let routes = self.seen.routes(raw, family, &all, found);
+        let rules = self.seen.rules(raw, found);
+        let announce = announce::check(raw, all.len(), self.announce_gap, found);
+        let track_interfaces = track::check(raw, priority, found);
+        let Addresses {
+            advertised,
+            excluded,
+        } = addresses;
         Some(InstanceConfig {
             name: name?,
             interface: interface?,
@@ -137,19 +162,19 @@ impl Check {
             priority: priority?,
             advert_interval: advert_interval?,
             preempt,
-            preempt_delay: Duration::ZERO,
-            quick_preempt: true,
+            preempt_delay,
+            quick_preempt,
             checksum,
             password,
             unicast,
-            virtual_mac: None,
-            accept: true,
-            addresses: addresses.into_iter().map(AddressConfig::from).collect(),
-            excluded_addresses: Vec::new(),
-            routes: Vec::new(),
-            rules: Vec::new(),
-            announce: AnnounceSchedule::default(),
-            track_interfaces: Vec::new(),
+            virtual_mac,
+            accept,
+            addresses: advertised,
+            excluded_addresses: excluded,
+            routes,
+            rules,
+            announce,
+            track_interfaces,
         })
     }
 
@@ -176,44 +201,12 @@ impl Check {
 
     fn name(&mut self, raw: &RawInstance) -> Option<String> {
         let name = self.required(raw, &raw.name, "name", "\"web\"")?;
-        let value = &name.value;
-        let complaint = if value.is_empty() {
-            "a name cannot be empty".to_owned()
-        } else if value.len() > MAX_NAME {
-            format!("the name is {} octets long", value.len())
-        } else if value.chars().any(|c| c.is_whitespace() || !is_printable(c)) {
-            format!("the name {value:?} has characters that cannot be used")
-        } else {
-            return Some(value.clone());
-        };
-        self.error(Diagnostic::error(
-            name.span.clone(),
-            complaint,
-            format!("expected 1 to {MAX_NAME} octets of printable text without white space"),
-        ));
-        None
+        names::name(name, &mut self.diagnostics)
     }
 
     fn interface(&mut self, raw: &RawInstance) -> Option<String> {
         let interface = self.required(raw, &raw.interface, "interface", "\"eth0\"")?;
-        let value = &interface.value;
-        let good = (1..=MAX_INTERFACE).contains(&value.len())
-            && !matches!(value.as_str(), "." | "..")
-            && value
-                .chars()
-                .all(|c| is_printable(c) && !c.is_whitespace() && !matches!(c, '/' | ':'));
-        if good {
-            return Some(value.clone());
-        }
-        self.error(
-            Diagnostic::error(
-                interface.span.clone(),
-                format!("no interface can have the name {value:?}"),
-                format!("expected 1 to {MAX_INTERFACE} octets, no white space, no '/' or ':'"),
-            )
-            .help("`ip link` lists the interfaces of this machine"),
-        );
-        None
+        names::interface(interface, &mut self.diagnostics)
     }
 
     fn vrid(&mut self, raw: &RawInstance) -> Option<Vrid> {
@@ -309,57 +302,6 @@ impl Check {
         None
     }
 
-    /// The family that the settings agree on, or that the first of them names.
-    fn family(&mut self, raw: &RawInstance) -> Option<AddressFamily> {
-        let first = raw
-            .addresses
-            .given()
-            .and_then(|addresses| addresses.value.first())
-            .map(|address| (AddressFamily::of(address.value.address), &address.span));
-        match (raw.family.given(), first) {
-            (Some(said), first) => {
-                if let Some((family, span)) = first
-                    && family != said.value
-                {
-                    self.error(
-                        Diagnostic::error(
-                            span.clone(),
-                            format!("an {family} address in an {} instance", said.value),
-                            format!("expected {} addresses only", said.value),
-                        )
-                        .related(said.span.clone(), "the family is said here")
-                        .help("leave family out where there are addresses"),
-                    );
-                }
-                Some(said.value)
-            }
-            (None, Some((family, _))) => Some(family),
-            (None, None) => {
-                let known = matches!(raw.family, Field::Bad)
-                    || matches!(raw.addresses, Field::Bad)
-                    || raw.bad_addresses;
-                if !known {
-                    let span = raw
-                        .addresses
-                        .given()
-                        .map_or(&raw.head, |addresses| &addresses.span);
-                    self.error(
-                        Diagnostic::error(
-                            span.clone(),
-                            "neither addresses nor a family",
-                            "expected addresses, such as addresses = [\"10.77.0.100/16\"]",
-                        )
-                        .help(
-                            "where something else moves the addresses, leave the list empty and \
-                             say family = \"ipv4\" or family = \"ipv6\"",
-                        ),
-                    );
-                }
-                None
-            }
-        }
-    }
-
     fn checksum(
         &mut self,
         raw: &RawInstance,
@@ -414,84 +356,4 @@ impl Check {
         }
         password
     }
-
-    fn addresses(
-        &mut self,
-        raw: &RawInstance,
-        version: Option<Version>,
-        family: Option<AddressFamily>,
-    ) -> Vec<VirtualAddress> {
-        let (Some(addresses), Some(family)) = (raw.addresses.given(), family) else {
-            return Vec::new();
-        };
-        let mut valid = Vec::with_capacity(addresses.value.len());
-        for (place, address) in addresses.value.iter().enumerate() {
-            if AddressFamily::of(address.value.address) != family {
-                // The first one has been held against `family` already.
-                if place > 0 {
-                    self.error(
-                        Diagnostic::error(
-                            address.span.clone(),
-                            format!("{} in an {family} instance", address.value.address),
-                            format!("expected {family} addresses only"),
-                        )
-                        .help("an instance is of one family; another may have the same vrid"),
-                    );
-                }
-                continue;
-            }
-            match address::check(address.value) {
-                Ok(address) => valid.push(address),
-                Err(fault) => self.error(
-                    Diagnostic::error(address.span.clone(), fault.message, fault.expected)
-                        .help(fault.help),
-                ),
-            }
-        }
-        if let Some(first) = addresses.value.first()
-            && !raw.bad_addresses
-            && let IpAddr::V6(v6) = first.value.address
-            && family == AddressFamily::Ipv6
-            && !v6.is_unicast_link_local()
-        {
-            self.error(
-                Diagnostic::error(
-                    first.span.clone(),
-                    "the first IPv6 address is not link-local",
-                    "expected an address of fe80::/10 first (RFC 9568 §5.2.9)",
-                )
-                .help("put a link-local address in front that only the virtual router has, such as \"fe80::51/64\""),
-            );
-        }
-        let version = version.unwrap_or(Version::V3);
-        let limit = address::limit(version, family);
-        if addresses.value.len() > limit {
-            self.error(
-                Diagnostic::error(
-                    addresses.span.clone(),
-                    format!(
-                        "{} addresses do not fit one advertisement",
-                        addresses.value.len()
-                    ),
-                    match family {
-                        AddressFamily::Ipv4 => {
-                            format!("expected at most {limit}, the count has 8 bits")
-                        }
-                        AddressFamily::Ipv6 => {
-                            format!("expected at most {limit}, which fill a packet of {MTU} octets")
-                        }
-                    },
-                )
-                .help("spread them over several instances, each with a vrid of its own"),
-            );
-        }
-        valid
-    }
-}
-
-/// Neither a control character nor one of those that steer the direction of
-/// text or take no room: they would make two names look alike.
-fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -1,12 +1,11 @@
 //! A configuration file: whatever its text, it is taken or refused in words
 //! that point into it.
 
-use ha_common::{
-    fsm::timers,
-    types::{Centiseconds, RouterAddress},
-    wire::vrrp::{Authentication, MAX_MESSAGE_LEN, Outgoing, encode, group},
-};
-use ha_user::config::{Config, Diagnostic, Severity, line_and_column, parse, render};
+mod sound;
+#[cfg(test)]
+mod tests;
+
+use ha_user::config::{Diagnostic, Severity, line_and_column, parse, render};
 
 /// Runs the configuration reader over `input`, and returns whether it is a
 /// valid configuration. What is no UTF-8 is refused before the reader.
@@ -14,7 +13,7 @@ use ha_user::config::{Config, Diagnostic, Severity, line_and_column, parse, rend
 /// # Panics
 /// If a diagnostic points outside the text, is missing from the report, or
 /// disagrees with the verdict; if a terminal would obey the report; if what was
-/// taken cannot be advertised.
+/// taken is not what the model promises.
 pub fn config(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else {
         return false;
@@ -26,7 +25,7 @@ pub fn config(input: &[u8]) -> bool {
                 "taken in spite of an error: {warnings:?}"
             );
             told(text, &warnings);
-            sound(&config);
+            sound::check(&config);
             true
         }
         Err(diagnostics) => {
@@ -67,38 +66,4 @@ fn told(text: &str, diagnostics: &[Diagnostic]) {
     }
     let coloured = render("fuzz.toml", text, diagnostics, true);
     assert_eq!(coloured.is_empty(), diagnostics.is_empty());
-}
-
-/// What was taken can be sent and has deadlines.
-fn sound(config: &Config) {
-    assert!(!config.instances.is_empty());
-    for instance in &config.instances {
-        let addresses: Vec<RouterAddress> = instance
-            .addresses
-            .iter()
-            .map(|address| address.address.address.into())
-            .collect();
-        let message = Outgoing {
-            version: instance.version,
-            family: instance.family,
-            vrid: instance.vrid,
-            priority: instance.priority,
-            interval: Centiseconds::from_duration(instance.advert_interval)
-                .expect("whole centiseconds"),
-            addresses: &addresses,
-            source: RouterAddress([0; 16]),
-            destination: group(instance.family),
-            checksum: instance.checksum,
-            auth: Authentication::None,
-        };
-        if let Err(error) = encode(&message, &mut [0; MAX_MESSAGE_LEN]) {
-            panic!("{} cannot advertise: {error}", instance.name);
-        }
-        let skew = timers::skew_time(
-            instance.version,
-            instance.priority,
-            instance.advert_interval,
-        );
-        assert!(!skew.is_zero(), "{instance:?}");
-    }
 }
