@@ -3,18 +3,31 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
-use ha_common::wire::vrrp::{IPV4_GROUP, IPV6_GROUP, PROTOCOL};
+use ha_common::{
+    types::{AddressFamily, MacAddress},
+    wire::{
+        eth, ipv4, ipv6,
+        vrrp::{self, IPV4_GROUP, IPV6_GROUP, PROTOCOL, TRAFFIC_CLASS},
+    },
+};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockFilter, Socket, Type};
 
 use super::interface::Interface;
+use crate::sys;
 
 /// TTL and hop limit of an advertisement (RFC 9568 §5.1.1.3, §5.1.2.3).
 const HOPS: u32 = 255;
 
+/// Where advertisements stand in the queues of the host (`SO_PRIORITY`), and in
+/// a VLAN tag where the egress map says so. 6 is the highest that needs no
+/// CAP_NET_ADMIN.
+const QUEUE_PRIORITY: u32 = 6;
+
 /// A raw socket on one interface for one family, and where it sends to: the
-/// group, or unicast peers.
+/// group, or unicast peers. What it sends is marked as control traffic (CS6).
 ///
 /// Advertisements are received by the kernel program, not here; but for
 /// multicast the socket joins the group, so that switches with snooping forward
@@ -23,7 +36,18 @@ const HOPS: u32 = 255;
 #[derive(Debug)]
 pub struct AdvertSocket {
     socket: Socket,
+    frames: Option<Frames>,
     destinations: Vec<Destination>,
+}
+
+/// Sends whole frames in place of the raw socket: the kernel would put the
+/// interface's own link-layer address into them.
+#[derive(Debug)]
+struct Frames {
+    socket: Socket,
+    source: IpAddr,
+    source_mac: MacAddress,
+    identification: AtomicU16,
 }
 
 /// Who is sent advertisements.
@@ -60,7 +84,31 @@ impl AdvertSocket {
         };
         Ok(Self {
             socket,
+            frames: None,
             destinations: vec![Destination::new(group, ifindex)],
+        })
+    }
+
+    /// As [`multicast`](Self::multicast), but with `source_mac` as the link-layer
+    /// address that advertisements come from: the virtual router's (RFC 9568 §7.2).
+    ///
+    /// # Errors
+    /// As [`multicast`](Self::multicast).
+    pub fn multicast_from(
+        interface: &Interface,
+        source: IpAddr,
+        source_mac: MacAddress,
+    ) -> io::Result<Self> {
+        let socket = Socket::from(sys::packet_socket(interface.index)?);
+        socket.set_priority(QUEUE_PRIORITY)?;
+        Ok(Self {
+            frames: Some(Frames {
+                socket,
+                source,
+                source_mac,
+                identification: AtomicU16::new(0),
+            }),
+            ..Self::multicast(interface, source)?
         })
     }
 
@@ -82,6 +130,7 @@ impl AdvertSocket {
             .collect();
         Ok(Self {
             socket,
+            frames: None,
             destinations,
         })
     }
@@ -97,7 +146,33 @@ impl AdvertSocket {
     /// # Errors
     /// What the kernel says; the socket never blocks.
     pub fn send(&self, message: &[u8], to: &Destination) -> io::Result<()> {
-        self.socket.send_to(message, &to.socket_address).map(|_| ())
+        match &self.frames {
+            None => self.socket.send_to(message, &to.socket_address),
+            Some(frames) => frames.socket.send(&frames.frame(message)?),
+        }
+        .map(|_| ())
+    }
+}
+
+impl Frames {
+    /// `message` to the group.
+    fn frame(&self, message: &[u8]) -> io::Result<Vec<u8>> {
+        let length = u16::try_from(message.len()).map_err(io::Error::other)?;
+        let mut frame = Vec::with_capacity(eth::HEADER_LEN + ipv6::HEADER_LEN + message.len());
+        let destination = vrrp::group_mac(AddressFamily::of(self.source));
+        match self.source {
+            IpAddr::V4(source) => {
+                let id = self.identification.fetch_add(1, Ordering::Relaxed);
+                frame.extend(eth::header(destination, self.source_mac, eth::IPV4));
+                frame.extend(ipv4::advert_header(source, IPV4_GROUP, length, id));
+            }
+            IpAddr::V6(source) => {
+                frame.extend(eth::header(destination, self.source_mac, eth::IPV6));
+                frame.extend(ipv6::advert_header(source, IPV6_GROUP, length));
+            }
+        }
+        frame.extend_from_slice(message);
+        Ok(frame)
     }
 }
 
@@ -119,6 +194,7 @@ impl Destination {
 fn open(interface: &Interface, source: IpAddr) -> io::Result<Socket> {
     let protocol = Some(Protocol::from(i32::from(PROTOCOL)));
     let kind = Type::RAW.nonblocking().cloexec();
+    let source_is_ipv4 = source.is_ipv4();
     let (domain, source) = match source {
         IpAddr::V4(source) => (Domain::IPV4, SocketAddrV4::new(source, 0).into()),
         IpAddr::V6(source) => (
@@ -128,6 +204,13 @@ fn open(interface: &Interface, source: IpAddr) -> io::Result<Socket> {
     };
     let socket = Socket::new(domain, kind, protocol)?;
     drop_all(&socket)?;
+    if source_is_ipv4 {
+        socket.set_tos_v4(TRAFFIC_CLASS.into())?;
+    } else {
+        socket.set_tclass_v6(TRAFFIC_CLASS.into())?;
+    }
+    // After the type of service, which sets it too.
+    socket.set_priority(QUEUE_PRIORITY)?;
     socket.bind_device(Some(interface.name.as_bytes()))?;
     socket.bind(&source)?;
     Ok(socket)

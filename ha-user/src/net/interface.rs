@@ -1,21 +1,15 @@
 //! What an interface is and has when the daemon starts.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use ha_common::types::{AddressFamily, MacAddress};
 use netlink_packet_route::{
     address::{AddressAttribute, AddressFlags, AddressMessage},
     link::{LinkAttribute, LinkFlags, LinkMessage},
 };
-use rtnetlink::MulticastGroup;
 
-use super::link::AbortOnDrop;
 use crate::config::Unicast;
-
-/// How long a usable link-local address is waited for: duplicate address
-/// detection takes 1 s by default (RFC 4862 §5.4), its start a random second more.
-const LINK_LOCAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An interface as found at start.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -105,9 +99,6 @@ pub enum InterfaceError {
         /// What rtnetlink says.
         source: rtnetlink::Error,
     },
-    /// No netlink socket.
-    #[error("opening a netlink socket: {0}")]
-    Socket(#[from] std::io::Error),
 }
 
 /// Looks up `name` with its addresses.
@@ -161,37 +152,6 @@ pub async fn resolve(handle: &rtnetlink::Handle, name: &str) -> Result<Interface
     })
 }
 
-/// [`resolve`], waiting a few seconds until the interface `is_settled` if it is
-/// up: its IPv6 addresses are still tentative when a daemon starts with the machine.
-///
-/// # Errors
-/// As [`resolve`]; not to be settled is no error here, see [`Interface::source`].
-pub async fn resolve_settled(
-    name: &str,
-    is_settled: impl Fn(&Interface) -> bool,
-) -> Result<Interface, InterfaceError> {
-    let (connection, handle, mut changes) =
-        rtnetlink::new_multicast_connection(&[MulticastGroup::Ipv6Ifaddr])?;
-    let _connection = AbortOnDrop(tokio::spawn(connection));
-    let deadline = tokio::time::Instant::now() + LINK_LOCAL_PATIENCE;
-    loop {
-        let interface = resolve(&handle, name).await;
-        let settled = match &interface {
-            Ok(interface) => !interface.up || is_settled(interface),
-            Err(_) => true,
-        };
-        if settled {
-            return interface;
-        }
-        if tokio::time::timeout_at(deadline, changes.next())
-            .await
-            .is_err()
-        {
-            return interface;
-        }
-    }
-}
-
 impl Interface {
     /// The address that advertisements are sent from (RFC 9568 §5.1.1.1, §5.1.2.1):
     /// the primary IPv4 or the link-local IPv6 address, but none of `not`.
@@ -209,7 +169,7 @@ impl Interface {
     fn own(&self, not: &[IpAddr]) -> impl Iterator<Item = &InterfaceAddress> {
         self.addresses.iter().filter(move |candidate| {
             !candidate.tentative
-                && candidate.protocol != Some(super::address::ADDRESS_PROTOCOL)
+                && candidate.protocol != Some(super::host::PROTOCOL)
                 && !not.contains(&candidate.address)
         })
     }
@@ -296,7 +256,7 @@ pub fn is_up(link: &LinkMessage) -> bool {
         .contains(LinkFlags::Up | LinkFlags::LowerUp)
 }
 
-fn link_address(link: &LinkMessage) -> Option<MacAddress> {
+pub(super) fn link_address(link: &LinkMessage) -> Option<MacAddress> {
     link.attributes
         .iter()
         .find_map(|attribute| match attribute {
@@ -307,7 +267,7 @@ fn link_address(link: &LinkMessage) -> Option<MacAddress> {
         })
 }
 
-fn interface_address(message: &AddressMessage) -> Option<InterfaceAddress> {
+pub(super) fn interface_address(message: &AddressMessage) -> Option<InterfaceAddress> {
     let mut address = None;
     let mut local = None;
     let mut protocol = None;
@@ -362,7 +322,7 @@ mod tests {
         let interface = interface(vec![
             address("10.0.0.100"),
             InterfaceAddress {
-                protocol: Some(super::super::address::ADDRESS_PROTOCOL),
+                protocol: Some(super::super::host::PROTOCOL),
                 ..address("10.0.0.101")
             },
             InterfaceAddress {

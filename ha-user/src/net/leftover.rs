@@ -1,91 +1,44 @@
 //! What a killed predecessor left on the host: found by its journal, told from
-//! other people's addresses by `IFA_PROTO`.
+//! what others put there by the protocol number that everything of ours carries.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, io};
 
-use serde::{Deserialize, Serialize};
+use futures_util::TryStreamExt;
+use netlink_packet_route::link::LinkAttribute;
+use rtnetlink::Handle;
 
 use super::{
-    address::{ADDRESS_PROTOCOL, AddressTable},
-    interface::{Interface, InterfaceAddress},
+    accept::{self, AcceptError},
+    host::{self, Address, Device, HostTable, Item, Rule},
+    interface::{InterfaceAddress, interface_address},
+    journal::{AddressEntry, Inventory},
+    macvlan::{self, MacvlanError},
+    sysctl::SysctlError,
 };
-use crate::config::VirtualAddress;
 
-/// One line of the journal: an address that this daemon may add.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub struct Entry {
-    /// Name of the interface.
-    pub interface: String,
-    /// The address with its prefix, as `10.0.0.1/24`.
-    pub address: String,
-}
-
-impl Entry {
-    /// An entry for `address` on `interface`.
-    #[must_use]
-    pub fn new(interface: &str, address: VirtualAddress) -> Self {
-        Self {
-            interface: interface.to_owned(),
-            address: address.to_string(),
-        }
-    }
-}
-
-/// The file that says which addresses a daemon with this runtime directory may
-/// have added. Written once at start, before any address is; gone when this value
-/// is dropped. Nothing is written during a takeover.
-#[derive(Debug)]
-pub struct Journal {
-    path: Option<PathBuf>,
-}
-
-impl Journal {
-    /// The entries that a predecessor left; none if it stopped cleanly.
-    ///
-    /// # Errors
-    /// If the file is there but cannot be read.
-    pub fn predecessor(path: &Path) -> io::Result<BTreeSet<Entry>> {
-        match fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Writes a new journal in place of the old one, atomically.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn write(path: &Path, entries: &BTreeSet<Entry>) -> io::Result<Self> {
-        let next = path.with_extension("next");
-        fs::write(
-            &next,
-            serde_json::to_vec(entries).map_err(io::Error::other)?,
-        )?;
-        fs::rename(&next, path)?;
-        Ok(Self {
-            path: Some(path.to_owned()),
-        })
-    }
-
-    /// Leaves the file for the successor: an address may have stayed behind.
-    pub fn keep(mut self) {
-        self.path = None;
-    }
-}
-
-impl Drop for Journal {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path
-            && let Err(error) = fs::remove_file(path)
-        {
-            tracing::warn!(journal = %path.display(), %error, "the journal stays behind");
-        }
-    }
+/// Something that could not be removed or put back.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanError {
+    /// The host could not be asked what it has.
+    #[error("asking the kernel for interfaces and addresses: {0}")]
+    List(#[from] rtnetlink::Error),
+    /// One item.
+    #[error("removing {item}: {source}")]
+    Item {
+        /// The item.
+        item: Box<Item>,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// An interface of our own.
+    #[error(transparent)]
+    Macvlan(#[from] MacvlanError),
+    /// The nftables table.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// A setting.
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
 }
 
 /// Whether `found` was added by a predecessor that kept `journal`.
@@ -96,53 +49,188 @@ impl Drop for Journal {
 pub fn is_leftover(
     interface: &str,
     found: &InterfaceAddress,
-    journal: &BTreeSet<Entry>,
-    configured: &BTreeSet<Entry>,
+    journal: &Inventory,
+    configured: &Inventory,
     tagged: bool,
 ) -> bool {
-    let entry = Entry::new(
-        interface,
-        VirtualAddress {
-            address: found.address,
-            prefix_len: found.prefix_len,
-        },
-    );
+    let entry = AddressEntry::new(interface, found.address, found.prefix_len);
     if tagged {
-        found.protocol == Some(ADDRESS_PROTOCOL)
-            && (journal.contains(&entry) || configured.contains(&entry))
+        found.protocol == Some(host::PROTOCOL)
+            && (journal.addresses.contains(&entry) || configured.addresses.contains(&entry))
     } else {
-        journal.contains(&entry)
+        journal.addresses.contains(&entry)
     }
 }
 
-/// Takes off `interface` what a predecessor left there; returns how many.
+/// Removes what a predecessor left: what its `journal` or our own configuration
+/// names and what carries our mark. Puts back the settings that it changed.
+/// Returns how many things that were. Asks for everything, whatever fails.
 ///
 /// # Errors
-/// What the kernel says.
-pub fn clean(
-    interface: &Interface,
-    journal: &BTreeSet<Entry>,
-    configured: &BTreeSet<Entry>,
-    table: &mut AddressTable,
-) -> io::Result<usize> {
-    let tagged = kernel_tags_addresses();
-    let mut removed = 0;
-    for found in &interface.addresses {
-        if is_leftover(&interface.name, found, journal, configured, tagged) {
-            let address = VirtualAddress {
-                address: found.address,
-                prefix_len: found.prefix_len,
-            };
-            table.remove_leftover(interface.index, address)?;
-            tracing::info!(
-                interface = interface.name,
-                %address,
-                "removed an address that a killed daemon left behind"
-            );
-            removed += 1;
+/// The first failure.
+pub async fn clean(
+    handle: &Handle,
+    journal: &Inventory,
+    configured: &Inventory,
+    table: &mut HostTable,
+) -> Result<usize, CleanError> {
+    let mut cleaner = Cleaner {
+        table,
+        removed: 0,
+        result: Ok(()),
+    };
+    let both = configured.clone().union(journal);
+    let devices = devices(handle).await?;
+    cleaner.rules(handle, &both).await?;
+    for route in &both.routes {
+        let device = |name: &str| {
+            devices
+                .iter()
+                .find(|(_, device)| &*device.name == name)
+                .map(|(_, device)| device.clone())
+        };
+        if let Some(route) = route.route(device) {
+            // The request names our protocol: the kernel removes no other's.
+            cleaner.item(route.into());
         }
     }
-    Ok(removed)
+    cleaner
+        .addresses(handle, journal, configured, &devices)
+        .await?;
+    for name in &both.macvlans {
+        cleaner.macvlan(handle, name).await;
+    }
+    for name in &journal.nft_tables {
+        let removed = accept::remove(name).map(|()| true);
+        cleaner.note("an nftables table", name, removed);
+    }
+    for change in journal.sysctls.iter().rev() {
+        cleaner.note("a setting", &change.to_string(), change.undo());
+    }
+    let Cleaner {
+        removed, result, ..
+    } = cleaner;
+    result.map(|()| removed)
+}
+
+struct Cleaner<'a> {
+    table: &'a mut HostTable,
+    removed: usize,
+    /// The first failure.
+    result: Result<(), CleanError>,
+}
+
+impl Cleaner<'_> {
+    /// Counts and tells what was removed, or keeps the error.
+    fn note<E: Into<CleanError>>(&mut self, kind: &str, name: &str, result: Result<bool, E>) {
+        match result {
+            Ok(true) => {
+                self.removed += 1;
+                tracing::info!("removed {kind} that a killed daemon left behind: {name}");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let error = error.into();
+                tracing::error!(%error, "something that a killed daemon left stays behind");
+                if self.result.is_ok() {
+                    self.result = Err(error);
+                }
+            }
+        }
+    }
+
+    fn item(&mut self, item: Item) {
+        let result = self.table.remove_leftover(&item);
+        let name = item.to_string();
+        let result = result.map_err(|source| CleanError::Item {
+            item: Box::new(item),
+            source,
+        });
+        self.note("this", &name, result);
+    }
+
+    async fn addresses(
+        &mut self,
+        handle: &Handle,
+        journal: &Inventory,
+        configured: &Inventory,
+        devices: &HashMap<u32, Device>,
+    ) -> Result<(), CleanError> {
+        let tagged = kernel_tags_addresses();
+        let mut addresses = handle.address().get().execute();
+        let mut leftovers = Vec::new();
+        while let Some(message) = addresses.try_next().await? {
+            let Some(device) = devices.get(&message.header.index) else {
+                continue;
+            };
+            let Some(found) = interface_address(&message) else {
+                continue;
+            };
+            if is_leftover(&device.name, &found, journal, configured, tagged) {
+                leftovers.push(Address::new(
+                    device.clone(),
+                    found.address,
+                    found.prefix_len,
+                ));
+            }
+        }
+        // The last first: with the first of a network the kernel may remove the others.
+        for address in leftovers.into_iter().rev() {
+            self.item(address.into());
+        }
+        Ok(())
+    }
+
+    async fn rules(&mut self, handle: &Handle, both: &Inventory) -> Result<(), CleanError> {
+        if both.rules.is_empty() {
+            return Ok(());
+        }
+        let mut marked = Vec::new();
+        for version in [rtnetlink::IpVersion::V4, rtnetlink::IpVersion::V6] {
+            let mut rules = handle.rule().get(version).execute();
+            while let Some(message) = rules.try_next().await? {
+                marked.extend(Rule::marked(&message));
+            }
+        }
+        for rule in both.rules.iter().map(Rule::from) {
+            for found in marked.iter().filter(|found| rule.describes(found)) {
+                self.item(found.clone().into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn macvlan(&mut self, handle: &Handle, name: &str) {
+        let removed = match macvlan::find(handle, name).await {
+            // A name alone is no proof.
+            Ok(Some(found)) if found.is_virtual_router() => {
+                found.delete(handle).await.map(|()| true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        };
+        self.note("an interface", name, removed);
+    }
+}
+
+/// The interfaces by index.
+async fn devices(handle: &Handle) -> Result<HashMap<u32, Device>, rtnetlink::Error> {
+    let mut devices = HashMap::new();
+    let mut links = handle.link().get().execute();
+    while let Some(link) = links.try_next().await? {
+        let index = link.header.index;
+        let name = link
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.as_str()),
+                _ => None,
+            });
+        if let Some(name) = name {
+            devices.insert(index, Device::new(index, name));
+        }
+    }
+    Ok(devices)
 }
 
 /// Whether this kernel keeps `IFA_PROTO`: Linux 5.18 or newer.
@@ -172,20 +260,18 @@ mod tests {
         }
     }
 
-    fn entries(of: &[(&str, &str)]) -> BTreeSet<Entry> {
-        of.iter()
-            .map(|(interface, address)| Entry {
-                interface: (*interface).into(),
-                address: (*address).into(),
-            })
-            .collect()
+    fn ours() -> Inventory {
+        let mut inventory = Inventory::default();
+        inventory
+            .addresses
+            .insert(AddressEntry::new("eth0", [10, 0, 0, 100].into(), 24));
+        inventory
     }
 
     #[test]
     fn only_what_carries_our_mark_and_our_name_is_a_leftover() {
-        let ours = entries(&[("eth0", "10.0.0.100/24")]);
-        let none = entries(&[]);
-        let marked = found(Some(ADDRESS_PROTOCOL));
+        let (ours, none) = (ours(), Inventory::default());
+        let marked = found(Some(host::PROTOCOL));
         assert!(is_leftover("eth0", &marked, &ours, &none, true));
         assert!(is_leftover("eth0", &marked, &none, &ours, true));
         assert!(
@@ -208,8 +294,7 @@ mod tests {
 
     #[test]
     fn an_old_kernel_leaves_only_the_journal_to_go_by() {
-        let ours = entries(&[("eth0", "10.0.0.100/24")]);
-        let none = entries(&[]);
+        let (ours, none) = (ours(), Inventory::default());
         assert!(is_leftover("eth0", &found(None), &ours, &none, false));
         assert!(!is_leftover("eth0", &found(None), &none, &ours, false));
     }
@@ -220,17 +305,5 @@ mod tests {
         assert!(version_at_least("5.18.0", (5, 18)));
         assert!(!version_at_least("5.15.0-101-generic", (5, 18)));
         assert!(!version_at_least("5.9.1", (5, 18)));
-    }
-
-    #[test]
-    fn the_journal_is_for_a_successor_only() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("addresses.json");
-        assert_eq!(Journal::predecessor(&path).unwrap(), entries(&[]));
-        let ours = entries(&[("eth0", "10.0.0.100/24")]);
-        Journal::write(&path, &ours).unwrap().keep();
-        assert_eq!(Journal::predecessor(&path).unwrap(), ours);
-        drop(Journal::write(&path, &ours).unwrap());
-        assert_eq!(Journal::predecessor(&path).unwrap(), entries(&[]));
     }
 }
