@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/harrier.pid       process id; locked as long as the daemon lives
 //! DIR/control.sock      control socket
-//! DIR/addresses.json    journal of the addresses that the daemon added
+//! DIR/addresses.json    journal of what the daemon may leave on the host
 //! DIR/bpf/              pinned program and maps, a bpffs of its own
 //! ```
 //!
@@ -132,10 +132,25 @@ impl Paths {
         self.dir.join("bpf")
     }
 
-    /// The journal of added addresses.
+    /// The journal of what may be left on the host.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.dir.join("addresses.json")
+    }
+
+    /// Name of the nftables table, of which there is one for each daemon of a
+    /// network namespace: `harrier` and a hash of the directory (FNV-1a).
+    #[must_use]
+    pub fn nft_table(&self) -> String {
+        let hash = self
+            .dir
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+                (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
+            });
+        format!("harrier-{hash:016x}")
     }
 }
 
@@ -221,6 +236,12 @@ impl RuntimeDir {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.paths.journal()
+    }
+
+    /// See [`Paths::nft_table`].
+    #[must_use]
+    pub fn nft_table(&self) -> String {
+        self.paths.nft_table()
     }
 
     /// Makes the pin directory a bpffs without pins of ours: mounts one there, or

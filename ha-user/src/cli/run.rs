@@ -16,7 +16,8 @@ Examples:
   RUST_LOG=info,ha_user::driver=trace harrier run --config lab.toml
 
 The log goes to standard error. SIGTERM and SIGINT stop cleanly, with status 0:
-an Active router releases (priority 0) and takes its addresses off the interface.
+an Active router releases (priority 0), serves its addresses until a successor
+speaks, four intervals at most, and takes them off. A second signal does not wait.
 
 Two daemons on one machine, for example in two network namespaces, each need a
 runtime directory of their own: control socket, pid file and pinned maps are in it.";

@@ -16,10 +16,21 @@ Examples:
   harrier status --json | jq -r '.instances[] | select(.state == \"active\") | .name'
   harrier status --runtime-dir /run/harrier-lab
 
-Fields of the JSON, per instance: name, interface, vrid, family (ipv4, ipv6),
-version, state (init, backup, active, fault), base_priority, priority,
-advert_interval_ms, active_down_interval_ms, addresses, since_ms (time in this
-state), transitions, active (address of the current Active router or null).
+Fields of the JSON: instances, pid, daemon_version, realtime (whether the driver
+has real-time priority).
+
+Per instance: name, interface, vrid, family (ipv4, ipv6), version, state (init,
+backup, active, releasing, fault), base_priority, priority, advert_interval_ms,
+active_down_interval_ms, addresses, excluded_addresses, since_ms (time in this
+state), transitions (changes of state since the start), conflicts (of the last
+five minutes), and, each of them perhaps null, active (address of the current
+Active router), last_transition (why it is in this state), xdp_mode (driver,
+generic), sync_group, problem (why it cannot take part, or what it waits for).
+
+Per conflict: kind (two-actives, address-list, interval, version, checksum,
+authentication, transport, ttl, malformed, own-address, claim), address, mac,
+text (what is wrong, and what can be done), times, first_ms_ago, last_ms_ago.
+
 More fields may come; those named here stay.";
 
 /// Show what every virtual router is doing.
@@ -95,8 +106,50 @@ fn render(status: &Reply, colour: bool) -> String {
             output::plain(reason)
         );
     }
+    out.push_str(&troubles(&status.instances));
     if !status.realtime {
         out.push_str("\nThe driver runs without real-time priority: load can delay a takeover.\n");
+    }
+    out
+}
+
+/// What keeps instances from taking part, and what other routers do wrong.
+fn troubles(instances: &[InstanceStatus]) -> String {
+    let mut out = String::new();
+    let problems = instances
+        .iter()
+        .filter_map(|instance| Some((instance, instance.problem.as_ref()?)));
+    for (place, (instance, problem)) in problems.enumerate() {
+        if place == 0 {
+            out.push('\n');
+        }
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{}: {}",
+            output::plain(&instance.name),
+            output::plain(problem)
+        );
+    }
+    let conflicts = instances.iter().flat_map(|instance| {
+        instance
+            .conflicts
+            .iter()
+            .map(move |found| (instance, found))
+    });
+    for (place, (instance, found)) in conflicts.enumerate() {
+        if place == 0 {
+            out.push_str("\nConflicts:\n");
+        }
+        let _ = writeln!(
+            out,
+            "{}: {} (seen {} time{}, last {} ago)",
+            output::plain(&instance.name),
+            output::plain(&found.text),
+            found.times,
+            if found.times == 1 { "" } else { "s" },
+            output::span(found.last_ms_ago)
+        );
     }
     out
 }
@@ -136,6 +189,7 @@ fn coloured(table: &str, instances: &[InstanceStatus]) -> String {
         let behind = from.strip_prefix(state).unwrap_or(from);
         let code = match instance.state {
             InstanceState::Active => "1;32",
+            InstanceState::Releasing => "32",
             InstanceState::Backup => "36",
             InstanceState::Init => "33",
             InstanceState::Fault => "1;31",
@@ -148,7 +202,7 @@ fn coloured(table: &str, instances: &[InstanceStatus]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::Family;
+    use crate::control::protocol::{ConflictStatus, Family};
 
     fn sample() -> Reply {
         let web = InstanceStatus {
@@ -168,6 +222,10 @@ mod tests {
             active: Some([10, 77, 0, 1].into()),
             last_transition: Some("no advertisement".to_owned()),
             xdp_mode: Some("driver".to_owned()),
+            excluded_addresses: Vec::new(),
+            sync_group: None,
+            problem: None,
+            conflicts: Vec::new(),
         };
         let db = InstanceStatus {
             name: "db6".to_owned(),
@@ -177,6 +235,16 @@ mod tests {
             addresses: Vec::new(),
             active: None,
             last_transition: None,
+            problem: Some("interface eth7 does not exist".to_owned()),
+            conflicts: vec![ConflictStatus {
+                kind: "version".to_owned(),
+                address: [10, 77, 0, 9].into(),
+                mac: "02:00:00:00:00:09".to_owned(),
+                text: "10.77.0.9 speaks version 2".to_owned(),
+                times: 3,
+                first_ms_ago: 61_000,
+                last_ms_ago: 2_000,
+            }],
             ..web.clone()
         };
         Reply {
@@ -212,6 +280,17 @@ mod tests {
             "{out}"
         );
         assert!(!out.contains("real-time"), "{out}");
+    }
+
+    #[test]
+    fn troubles_are_told_below_the_table() {
+        let out = render(&sample(), false);
+        assert!(
+            out.contains("\ndb6: interface eth7 does not exist\n"),
+            "{out}"
+        );
+        let conflict = "Conflicts:\ndb6: 10.77.0.9 speaks version 2 (seen 3 times, last 2 s ago)\n";
+        assert!(out.contains(conflict), "{out}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub struct InstanceStatus {
     pub family: Family,
     /// 2 or 3.
     pub version: u8,
-    /// `"init"`, `"backup"`, `"active"` or `"fault"`.
+    /// `"init"`, `"backup"`, `"active"`, `"releasing"` or `"fault"`.
     pub state: InstanceState,
     /// Priority in the configuration.
     pub base_priority: u8,
@@ -77,8 +77,11 @@ pub struct InstanceStatus {
     pub advert_interval_ms: u64,
     /// Active_Down_Interval as it applies now, in milliseconds.
     pub active_down_interval_ms: f64,
-    /// The virtual addresses with their prefix lengths.
+    /// The virtual addresses that are advertised, with their prefix lengths.
     pub addresses: Vec<String>,
+    /// Addresses that follow them without being advertised.
+    #[serde(default)]
+    pub excluded_addresses: Vec<String>,
     /// Milliseconds in this state.
     pub since_ms: u64,
     /// Changes of state since the daemon started.
@@ -90,6 +93,38 @@ pub struct InstanceStatus {
     /// How the kernel program is attached to the interface: `"driver"` or
     /// `"generic"`; `null` if it is not.
     pub xdp_mode: Option<String>,
+    /// Name of the sync group that it is in.
+    #[serde(default)]
+    pub sync_group: Option<String>,
+    /// Why it cannot take part, or what it waits for, in words.
+    #[serde(default)]
+    pub problem: Option<String>,
+    /// What is not as it should be between it and other routers, of the last
+    /// five minutes, the newest last.
+    #[serde(default)]
+    pub conflicts: Vec<ConflictStatus>,
+}
+
+/// Something that is not as it should be between us and another router.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ConflictStatus {
+    /// What it is about: `"two-actives"`, `"address-list"`, `"interval"`,
+    /// `"version"`, `"checksum"`, `"authentication"`, `"transport"`, `"ttl"`,
+    /// `"malformed"`, `"own-address"` or `"claim"`.
+    pub kind: String,
+    /// The other router's address; in a claim the claimed one.
+    pub address: IpAddr,
+    /// The other router's link-layer address.
+    pub mac: String,
+    /// What is wrong, and what can be done.
+    pub text: String,
+    /// How often it was noticed; repetitions within a second or less may count
+    /// as one.
+    pub times: u64,
+    /// Milliseconds since it was first noticed.
+    pub first_ms_ago: u64,
+    /// Milliseconds since it was last noticed.
+    pub last_ms_ago: u64,
 }
 
 /// Address family, `"ipv4"` or `"ipv6"`.
@@ -132,6 +167,8 @@ pub enum InstanceState {
     Backup,
     /// Serving the addresses.
     Active,
+    /// Has sent priority 0 and serves the addresses until a successor speaks.
+    Releasing,
     /// Cannot take part.
     Fault,
 }
@@ -144,6 +181,7 @@ impl InstanceState {
             Self::Init => "init",
             Self::Backup => "backup",
             Self::Active => "active",
+            Self::Releasing => "releasing",
             Self::Fault => "fault",
         }
     }
@@ -155,6 +193,7 @@ impl From<StateKind> for InstanceState {
             StateKind::Init => Self::Init,
             StateKind::Backup => Self::Backup,
             StateKind::Active => Self::Active,
+            StateKind::Releasing => Self::Releasing,
             StateKind::Fault => Self::Fault,
         }
     }

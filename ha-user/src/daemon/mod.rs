@@ -1,6 +1,11 @@
 //! Puts the parts together, and takes them apart again: what the daemon adds to
 //! the host is gone when [`run`] returns, whether it ends well or not.
 
+mod attach;
+mod keeper;
+mod links;
+mod plan;
+mod ports;
 mod setup;
 mod view;
 
@@ -11,14 +16,14 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use self::view::View;
+use self::{keeper::Keeper, view::View};
 use crate::{
     cli::RunOptions,
     config::{self, Config},
     control::server,
     driver::{self, Driver, PeerTable},
     kernel,
-    net::{address::AddressTable, interface, link},
+    net::{accept, host::HostTable, interface, leftover, macvlan, sysctl},
     runtime_dir::RuntimeDir,
 };
 
@@ -40,6 +45,18 @@ pub enum DaemonError {
     /// A kernel map cannot be written.
     #[error(transparent)]
     Map(#[from] kernel::MapError),
+    /// A virtual router's own interface cannot be had.
+    #[error(transparent)]
+    Macvlan(#[from] macvlan::MacvlanError),
+    /// A setting of an interface cannot be changed.
+    #[error(transparent)]
+    Sysctl(#[from] sysctl::SysctlError),
+    /// Packets to the addresses cannot be dropped.
+    #[error(transparent)]
+    Accept(#[from] accept::AcceptError),
+    /// Something that a killed daemon left cannot be removed.
+    #[error(transparent)]
+    Clean(#[from] leftover::CleanError),
     /// The loop ended before it was told to.
     #[error(transparent)]
     Driver(#[from] driver::DriverError),
@@ -85,69 +102,80 @@ pub fn run(options: &RunOptions) -> Result<(), DaemonError> {
 async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> {
     // Before anything is put on the host: from here on a signal is a clean stop.
     let mut signals = Signals::new().map_err(system("catching signals"))?;
+    let config = Arc::new(config);
+    setup::check_privilege()?;
     let mut runtime_dir = RuntimeDir::claim(&options.runtime_dir)?;
-    let mut addresses = AddressTable::open().map_err(system("opening a netlink socket"))?;
-    let interfaces = setup::interfaces(&config).await?;
+    let mut host = HostTable::open().map_err(system("opening a netlink socket"))?;
+    let around = keeper::look_around()
+        .await
+        .map_err(system("looking up the interfaces"))?;
     let journal =
-        setup::clean_up_after_predecessor(&config, &interfaces, &runtime_dir, &mut addresses)
-            .map_err(system("removing what a killed daemon left behind"))?;
+        setup::clean_up_after_predecessor(&config, &around.0, &runtime_dir, &mut host).await?;
+    let filter = setup::accept_filter(&config, &runtime_dir.nft_table())?;
 
-    let tools = setup::open_sockets(&config, &interfaces)?;
     runtime_dir.mount_pins()?;
     let loader = kernel::Loader {
         object: options.ebpf_object.clone(),
-        sizes: kernel::Sizes {
-            instances: config.instances.len(),
-            addresses: config
-                .instances
-                .iter()
-                .map(|instance| instance.addresses.len())
-                .sum(),
-            unicast_peers: config
-                .instances
-                .iter()
-                .filter_map(|instance| instance.unicast.as_ref())
-                .map(|unicast| unicast.peers.len())
-                .sum(),
-        },
+        sizes: setup::sizes(&config),
         pin_dir: runtime_dir.pin_dir().to_owned(),
         xdp_mode: config.xdp_mode,
     };
-    let ports: Vec<(u32, String)> = interfaces
-        .values()
-        .map(|found| (found.index, found.name.clone()))
-        .collect();
-    let (program, maps) = loader.load(&ports)?;
-    let watched = ports.iter().map(|(index, _)| *index).collect();
-
-    let executors = setup::executors(
-        &config,
-        &interfaces,
-        tools,
-        maps.instances,
-        maps.vips,
-        &maps.unicast_peers,
-    )?;
-    let (handle, commands) = driver::channel().map_err(system("creating an eventfd"))?;
-    let peers = PeerTable::new(maps.peers);
-    let driver = Driver::new(
-        executors,
-        addresses,
-        maps.actives,
-        peers,
-        maps.events,
-        commands,
+    let (program, maps) = loader.load(&[])?;
+    let rows = keeper::Rows {
+        vips: maps.vips,
+        unicast_peers: maps.unicast_peers,
+        slots: maps.slots,
+    };
+    let (trackings, tracked) = setup::trackings(&config);
+    let mut keeper = Keeper::new(
+        Arc::clone(&config),
+        around,
+        program,
+        rows,
+        (&tracked, host.port()),
+        journal,
     )
-    .map_err(system("creating the driver's timer"))?;
+    .map_err(system("opening a netlink socket"))?;
+    let attached = match keeper.start().await {
+        Ok(attached) => attached,
+        Err(error) => {
+            keeper.close(true).await;
+            return Err(error);
+        }
+    };
+
+    let executors = setup::executors(&config, maps.instances, &tracked, attached);
+    let mut engine = setup::engine(&config, &executors, trackings);
+    let now = crate::sys::now();
+    for (tracker, up) in keeper.trackers() {
+        engine.handle_tracker(now, tracker, up);
+    }
+    let tools = driver::Tools {
+        host,
+        actives: maps.actives,
+        peers: PeerTable::new(maps.peers),
+        events: maps.events,
+    };
     let socket = runtime_dir.control_socket();
-    let listener =
-        server::bind(&socket).map_err(system(format!("listening on {}", socket.display())))?;
-    let (driver, realtime, mut ended) = start(driver)?;
+    let launch = || {
+        let (handle, commands) = driver::channel().map_err(system("creating an eventfd"))?;
+        let driver = Driver::new(engine, executors, tools, commands)
+            .map_err(system("creating the driver's timer"))?;
+        let listener =
+            server::bind(&socket).map_err(system(format!("listening on {}", socket.display())))?;
+        Ok((handle, listener, start(driver)?))
+    };
+    let (handle, listener, (driver, realtime, mut ended)) = match launch() {
+        Ok(launched) => launched,
+        Err(error) => {
+            keeper.close(true).await;
+            return Err(error);
+        }
+    };
     // From here on every way out goes past the driver's end.
     let view = Arc::new(View {
         config,
-        interfaces,
-        modes: program.modes(),
+        ports: keeper.ports(),
         realtime: realtime.await.unwrap_or(false),
         handle: handle.clone(),
         peers: maps.peers_view,
@@ -164,14 +192,13 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         let view = Arc::clone(&view);
         async move { view.answer(request).await }
     }));
-    let links = tokio::spawn(watch_links(handle.clone(), watched));
     tokio::select! {
-        () = signals.stop() => {}
+        () = supervise(&mut signals, &handle) => {}
+        () = keeper.run(&handle) => {}
         _ = &mut ended => {}
     }
-    links.abort();
     // If the driver has ended already there is nobody to tell.
-    let _ = handle.send(driver::Command::Shutdown);
+    let _ = handle.send(driver::Command::StopNow);
     let outcome = match tokio::task::spawn_blocking(move || driver.join()).await {
         Ok(Ok(result)) => result.map_err(DaemonError::from),
         Ok(Err(_)) | Err(_) => Err(DaemonError::DriverPanic),
@@ -180,15 +207,22 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
     // The server ends by itself; a panic of its own was already printed.
     let _ = control.await;
     // What a driver that failed may have left is for the next start to remove.
-    if outcome.is_err() {
-        journal.keep();
-    } else {
-        drop(journal);
-    }
-    drop(program);
+    keeper.close(outcome.is_ok()).await;
+    drop(filter);
     drop(runtime_dir);
     tracing::info!("stopped");
     outcome
+}
+
+/// The first signal has the driver hand over, which ends it when a successor has
+/// spoken or none can be expected any more; a second one does not wait for that.
+async fn supervise(signals: &mut Signals, handle: &driver::Handle) {
+    signals.stop().await;
+    // If the driver has ended there is nobody to tell.
+    let _ = handle.send(driver::Command::Shutdown);
+    tracing::info!("stopping: the addresses are served until a successor speaks");
+    signals.stop().await;
+    tracing::info!("stopping at once");
 }
 
 type Running = (
@@ -212,25 +246,6 @@ fn start(driver: Driver) -> Result<Running, DaemonError> {
         })
         .map_err(system("starting the driver's thread"))?;
     Ok((thread, realtime, ended))
-}
-
-/// Tells the driver of the links with index in `ours`. A host may have hundreds of
-/// others, which would fill the driver's channel.
-async fn watch_links(handle: driver::Handle, ours: Vec<u32>) {
-    let watched = link::watch(|change| {
-        !ours.contains(&change.index)
-            || match handle.send(driver::Command::Link(change)) {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::error!(%error, "a change of a link was lost");
-                    true
-                }
-            }
-    })
-    .await;
-    if let Err(error) = watched {
-        tracing::error!(%error, "links are not watched any more");
-    }
 }
 
 struct Signals {

@@ -1,170 +1,196 @@
-//! What is looked up, cleaned and opened before anything is put on the host.
+//! What is computed, cleaned and made before anything is put on the host.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    io,
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
-use ha_common::types::{AddressFamily, Priority};
+use ha_common::{fsm::TrackerId, types::Priority};
 
-use super::{DaemonError, system};
+use super::{DaemonError, attach, links::Links, plan, system};
 use crate::{
     config::Config,
-    driver::{Executor, Tools},
+    driver::{Attachment, Executor},
+    engine::{Engine, InstanceId, Tracking},
     kernel,
     net::{
-        address::AddressTable,
-        advert::AdvertSocket,
-        announce::{Announcer, forwards_ipv6},
-        interface::{self, Interface},
-        leftover::{self, Journal},
+        Netlink,
+        accept::{AcceptError, AcceptFilter},
+        host::HostTable,
+        journal::{Inventory, Journal},
+        leftover,
     },
     runtime_dir::RuntimeDir,
 };
 
-/// Every interface that an instance names, once.
-pub(super) async fn interfaces(
-    config: &Config,
-) -> Result<BTreeMap<String, Interface>, DaemonError> {
-    let mut found = BTreeMap::new();
-    for instance in &config.instances {
-        if found.contains_key(&instance.interface) {
-            continue;
-        }
-        let virtual_addresses = virtual_addresses(config);
-        let interface = interface::resolve_settled(&instance.interface, |interface| {
-            config
-                .instances
-                .iter()
-                .filter(|other| {
-                    other.interface == instance.interface && other.family == AddressFamily::Ipv6
-                })
-                .all(|other| {
-                    interface
-                        .source(other.family, other.unicast.as_ref(), &virtual_addresses)
-                        .is_ok()
-                })
-        })
-        .await?;
-        found.insert(instance.interface.clone(), interface);
-    }
-    Ok(found)
+/// Whether this process may send what routers send; before anything is put on
+/// the host.
+///
+/// # Errors
+/// With what it takes.
+pub(super) fn check_privilege() -> Result<(), DaemonError> {
+    use socket2::{Domain, Socket, Type};
+    let protocol = i32::from(ha_common::wire::vrrp::PROTOCOL).into();
+    Socket::new(Domain::IPV4, Type::RAW, Some(protocol))
+        .map(drop)
+        .map_err(system("opening a raw socket"))
 }
 
-/// Addresses that are no interface's own. An owner's (priority 255) are: it may
-/// have no other to advertise from.
-fn virtual_addresses(config: &Config) -> Vec<IpAddr> {
+/// Rows that the kernel program's maps need.
+pub(super) fn sizes(config: &Config) -> kernel::Sizes {
+    let instances = &config.instances;
+    kernel::Sizes {
+        instances: instances.len(),
+        addresses: instances
+            .iter()
+            .map(|instance| instance.addresses.len() + instance.excluded_addresses.len())
+            .sum(),
+        unicast_peers: instances
+            .iter()
+            .filter_map(|instance| instance.unicast.as_ref())
+            .map(|unicast| unicast.peers.len())
+            .sum(),
+    }
+}
+
+/// Removes what a killed predecessor left, and writes down what we may leave: the
+/// journal and what is in it.
+///
+/// # Errors
+/// If the journal cannot be read or written, or something stays behind.
+pub(super) async fn clean_up_after_predecessor(
+    config: &Config,
+    links: &Links,
+    runtime_dir: &RuntimeDir,
+    host: &mut HostTable,
+) -> Result<(Journal, Inventory), DaemonError> {
+    let path = runtime_dir.journal();
+    let failed = || system("removing what a killed daemon left behind");
+    let before = Journal::predecessor(&path).map_err(failed())?;
+    let configured = inventory(config, links, &runtime_dir.nft_table());
+    let netlink = Netlink::open().map_err(failed())?;
+    leftover::clean(&netlink.handle, &before, &configured, host).await?;
+    let journal = Journal::write(&path, &configured).map_err(failed())?;
+    Ok((journal, configured))
+}
+
+/// What the daemon may put on the host, as far as its interfaces are there.
+fn inventory(config: &Config, links: &Links, nft_table: &str) -> Inventory {
+    let mut inventory = Inventory::default();
+    let virtual_addresses = plan::virtual_addresses(config);
+    for instance in &config.instances {
+        if let Ok(plan) = plan::plan(instance, links, &virtual_addresses) {
+            attach::take_stock(instance, &plan, &mut inventory);
+        }
+    }
+    if refused_addresses(config).next().is_some() {
+        inventory.nft_tables.insert(nft_table.to_owned());
+    }
+    inventory
+}
+
+/// Drops packets to the addresses of instances that do not accept any.
+///
+/// # Errors
+/// If there is no `nft`, or it refuses.
+pub(super) fn accept_filter(
+    config: &Config,
+    nft_table: &str,
+) -> Result<Option<AcceptFilter>, AcceptError> {
+    let mut refused = refused_addresses(config).peekable();
+    if refused.peek().is_none() {
+        return Ok(None);
+    }
+    AcceptFilter::install(nft_table, refused).map(Some)
+}
+
+/// Addresses that are answered for but take no packets (Accept_Mode off). The owner
+/// accepts always (RFC 9568 §6.4.3).
+fn refused_addresses(config: &Config) -> impl Iterator<Item = IpAddr> {
     config
         .instances
         .iter()
-        .filter(|instance| instance.priority != Priority::OWNER)
-        .flat_map(|instance| &instance.addresses)
-        .map(|address| address.address.address)
-        .collect()
-}
-
-pub(super) fn clean_up_after_predecessor(
-    config: &Config,
-    interfaces: &BTreeMap<String, Interface>,
-    runtime_dir: &RuntimeDir,
-    addresses: &mut AddressTable,
-) -> io::Result<Journal> {
-    let path = runtime_dir.journal();
-    let before = Journal::predecessor(&path)?;
-    let configured: BTreeSet<leftover::Entry> = config
-        .instances
-        .iter()
+        .filter(|instance| !instance.accept && instance.priority != Priority::OWNER)
         .flat_map(|instance| {
             instance
                 .addresses
                 .iter()
-                .map(|address| leftover::Entry::new(&instance.interface, address.address))
+                .chain(&instance.excluded_addresses)
+        })
+        .map(|address| address.address.address)
+}
+
+/// What each instance tracks, and the names behind the tracker ids.
+pub(super) fn trackings(config: &Config) -> (Vec<Vec<Tracking>>, Vec<String>) {
+    let mut names: Vec<String> = Vec::new();
+    let trackings = config
+        .instances
+        .iter()
+        .map(|instance| {
+            instance
+                .track_interfaces
+                .iter()
+                .map(|tracked| {
+                    let place = names
+                        .iter()
+                        .position(|name| *name == tracked.name)
+                        .unwrap_or_else(|| {
+                            names.push(tracked.name.clone());
+                            names.len() - 1
+                        });
+                    Tracking {
+                        tracker: TrackerId(u32::try_from(place).unwrap_or(u32::MAX)),
+                        weight: tracked.weight,
+                        reverse: false,
+                    }
+                })
+                .collect()
         })
         .collect();
-    for interface in interfaces.values() {
-        leftover::clean(interface, &before, &configured, addresses)?;
-    }
-    Journal::write(&path, &configured)
+    (trackings, names)
 }
 
-pub(super) type Sockets = (IpAddr, Arc<AdvertSocket>, Arc<Announcer>);
-
-/// For each instance its source address and sockets, shared where interface and
-/// family are the same, but for unicast.
-pub(super) fn open_sockets(
-    config: &Config,
-    interfaces: &BTreeMap<String, Interface>,
-) -> Result<Vec<Sockets>, DaemonError> {
-    let virtual_addresses = virtual_addresses(config);
-    let mut adverts: BTreeMap<(u32, AddressFamily), (IpAddr, Arc<AdvertSocket>)> = BTreeMap::new();
-    let mut announcers: BTreeMap<u32, Arc<Announcer>> = BTreeMap::new();
-    let mut sockets = Vec::with_capacity(config.instances.len());
-    for instance in &config.instances {
-        let interface = &interfaces[&instance.interface];
-        let key = (interface.index, instance.family);
-        let unicast = instance.unicast.as_ref();
-        let open = || -> Result<(IpAddr, Arc<AdvertSocket>), DaemonError> {
-            let source = interface.source(instance.family, unicast, &virtual_addresses)?;
-            let socket = match unicast {
-                Some(unicast) => AdvertSocket::unicast(interface, source, &unicast.peers),
-                None => AdvertSocket::multicast(interface, source),
-            };
-            let socket = socket.map_err(system(format!(
-                "opening a raw socket on {} from {source}",
-                interface.name
-            )))?;
-            Ok((source, Arc::new(socket)))
-        };
-        let (source, socket) = match adverts.entry(key) {
-            _ if unicast.is_some() => open()?,
-            Entry::Occupied(opened) => opened.get().clone(),
-            Entry::Vacant(place) => place.insert(open()?).clone(),
-        };
-        let announcer = match announcers.entry(interface.index) {
-            Entry::Occupied(opened) => Arc::clone(opened.get()),
-            Entry::Vacant(place) => {
-                let announcer = Announcer::open(interface.index).map_err(system(format!(
-                    "opening a packet socket on {}",
-                    interface.name
-                )))?;
-                Arc::clone(place.insert(Arc::new(announcer)))
-            }
-        };
-        sockets.push((source, socket, announcer));
-    }
-    Ok(sockets)
-}
-
-/// What carries out the instances' actions, in the order of the configuration.
-/// The kernel already watches for claims of their addresses, and knows their
-/// unicast peers.
+/// What carries out the instances' actions, in the order of the configuration,
+/// with the interfaces that are there.
 pub(super) fn executors(
     config: &Config,
-    interfaces: &BTreeMap<String, Interface>,
-    sockets: Vec<Sockets>,
     instances: kernel::Instances,
-    vips: kernel::Vips,
-    unicast_peers: &kernel::UnicastPeers,
-) -> Result<Vec<Executor>, kernel::MapError> {
+    tracked: &[String],
+    attachments: Vec<(InstanceId, Attachment)>,
+) -> Vec<Executor> {
     let instances = Arc::new(instances);
-    let vips = Arc::new(vips);
-    (0..)
-        .zip(config.instances.iter().zip(sockets))
-        .map(|(index, (instance, (source, socket, announcer)))| {
-            let interface = interfaces[&instance.interface].clone();
-            let router = forwards_ipv6(&interface.name);
-            let tools = Tools {
-                socket,
-                announcer,
-                instances: Arc::clone(&instances),
-                vips: Arc::clone(&vips),
-            };
-            let executor = Executor::new(index, instance.clone(), interface, source, router, tools);
-            executor.watch()?;
-            executor.list_peers(unicast_peers)?;
-            Ok(executor)
+    let tracked: Arc<[String]> = tracked.into();
+    let mut executors: Vec<Executor> = (0..)
+        .zip(&config.instances)
+        .map(|(index, config)| {
+            let (instances, tracked) = (Arc::clone(&instances), Arc::clone(&tracked));
+            Executor::new(index, config.clone(), instances, tracked)
         })
-        .collect()
+        .collect();
+    for (id, attachment) in attachments {
+        executors[id.0 as usize].attach(attachment);
+    }
+    executors
+}
+
+/// The state machines for `executors`.
+pub(super) fn engine(
+    config: &Config,
+    executors: &[Executor],
+    trackings: Vec<Vec<Tracking>>,
+) -> Engine {
+    let groups = config
+        .sync_groups
+        .iter()
+        .map(|group| {
+            group
+                .members
+                .iter()
+                .map(|place| InstanceId(u32::try_from(*place).unwrap_or(u32::MAX)))
+                .collect()
+        })
+        .collect();
+    let parameters = executors.iter().map(|executor| {
+        let mut parameters = executor.parameters();
+        parameters.startup_delay = config.startup_delay;
+        parameters
+    });
+    Engine::new(parameters, trackings, groups)
 }

@@ -1,6 +1,6 @@
 //! What the control socket answers from.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ha_common::{
     abi,
@@ -9,20 +9,18 @@ use ha_common::{
 };
 
 use crate::{
-    config::{Config, InstanceConfig},
-    control::protocol::{Counters, InstanceStatus, Peer, Reply, Request, Status},
-    driver,
-    engine::Snapshot,
-    kernel,
-    net::interface::Interface,
-    sys,
+    config::{AddressConfig, Config, InstanceConfig},
+    control::protocol::{ConflictStatus, Counters, InstanceStatus, Peer, Reply, Request, Status},
+    driver::{self, Conflict, Report},
+    kernel, sys,
 };
+
+use super::ports::Ports;
 
 /// What the control socket answers from.
 pub(super) struct View {
-    pub(super) config: Config,
-    pub(super) interfaces: BTreeMap<String, Interface>,
-    pub(super) modes: BTreeMap<u32, &'static str>,
+    pub(super) config: Arc<Config>,
+    pub(super) ports: Arc<Ports>,
     pub(super) realtime: bool,
     pub(super) handle: driver::Handle,
     pub(super) peers: kernel::Peers,
@@ -33,12 +31,12 @@ impl View {
     pub(super) async fn answer(&self, request: Request) -> Result<Reply, String> {
         match request {
             Request::Status => {
-                let snapshots = self
+                let reports = self
                     .handle
-                    .snapshot()
+                    .report()
                     .await
                     .map_err(|error| error.to_string())?;
-                Ok(Reply::Status(self.status(&snapshots)))
+                Ok(Reply::Status(self.status(&reports)))
             }
             Request::Peers => self
                 .peers()
@@ -51,15 +49,16 @@ impl View {
         }
     }
 
-    fn status(&self, snapshots: &[Snapshot]) -> Status {
+    fn status(&self, reports: &[Report]) -> Status {
         let now = sys::now();
         Status {
             instances: self
                 .config
                 .instances
                 .iter()
-                .zip(snapshots)
-                .map(|(config, snapshot)| self.instance(config, snapshot, now))
+                .enumerate()
+                .zip(reports)
+                .map(|((place, config), report)| self.instance(place, config, report, now))
                 .collect(),
             pid: std::process::id(),
             daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -69,11 +68,20 @@ impl View {
 
     fn instance(
         &self,
+        place: usize,
         config: &InstanceConfig,
-        snapshot: &Snapshot,
+        report: &Report,
         now: Timestamp,
     ) -> InstanceStatus {
-        let mode = self.modes.get(&self.interfaces[&config.interface].index);
+        let snapshot = &report.snapshot;
+        let attached = self.ports.attached(place);
+        let group = self
+            .config
+            .sync_groups
+            .iter()
+            .find(|group| group.members.contains(&place));
+        let texts =
+            |addresses: &[AddressConfig]| addresses.iter().map(ToString::to_string).collect();
         InstanceStatus {
             name: config.name.clone(),
             interface: config.interface.clone(),
@@ -82,17 +90,28 @@ impl View {
             version: config.version.number(),
             state: snapshot.state.into(),
             base_priority: config.priority.0,
-            priority: config.priority.0,
+            priority: snapshot.priority.0,
             advert_interval_ms: millis(config.advert_interval),
             active_down_interval_ms: snapshot.active_down_interval.as_secs_f64() * 1e3,
-            addresses: config.addresses.iter().map(ToString::to_string).collect(),
+            addresses: texts(&config.addresses),
+            excluded_addresses: texts(&config.excluded_addresses),
             since_ms: millis(now.since(snapshot.since)),
             transitions: snapshot.transitions,
             active: snapshot.active.map(|address| address.to_ip(config.family)),
             last_transition: snapshot
                 .reason
                 .map(|reason| reason.describe(config.family).to_string()),
-            xdp_mode: mode.map(|mode| (*mode).to_owned()),
+            xdp_mode: attached.map(|(_, mode)| mode.to_owned()),
+            sync_group: group.map(|group| group.name.clone()),
+            problem: self.ports.problem(place).or_else(|| {
+                let faults = &report.faults;
+                (!faults.is_empty()).then(|| faults.join("; "))
+            }),
+            conflicts: report
+                .conflicts
+                .iter()
+                .map(|found| conflict(found, config, now))
+                .collect(),
         }
     }
 
@@ -122,11 +141,20 @@ impl View {
     }
 
     fn instance_of(&self, key: &abi::PeerKey) -> Option<&InstanceConfig> {
-        self.config.instances.iter().find(|config| {
-            config.vrid.value() == key.vrid
-                && config.family.code() == key.family
-                && self.interfaces[&config.interface].index == key.ifindex
-        })
+        let is_at = |place| {
+            let attached = self.ports.attached(place);
+            attached.is_some_and(|(index, _)| index == key.ifindex)
+        };
+        self.config
+            .instances
+            .iter()
+            .enumerate()
+            .find(|(place, config)| {
+                config.vrid.value() == key.vrid
+                    && config.family.code() == key.family
+                    && is_at(*place)
+            })
+            .map(|(_, config)| config)
     }
 
     fn counters(&self) -> Result<Counters, kernel::MapError> {
@@ -137,6 +165,18 @@ impl View {
                 .map(|counter| (counter.name().to_owned(), sum.of(*counter)))
                 .collect(),
         ))
+    }
+}
+
+fn conflict(found: &Conflict, config: &InstanceConfig, now: Timestamp) -> ConflictStatus {
+    ConflictStatus {
+        kind: found.kind.name().to_owned(),
+        address: found.address.to_ip(config.family),
+        mac: found.mac.to_string(),
+        text: found.text.clone(),
+        times: found.times,
+        first_ms_ago: millis(now.since(found.first_at)),
+        last_ms_ago: millis(now.since(found.last_at)),
     }
 }
 

@@ -1,8 +1,12 @@
-//! How other threads talk to the driver: a bounded channel and an eventfd that
-//! wakes it.
+//! How other threads talk to the driver: a channel and an eventfd that wakes it.
+//!
+//! The channel has no bound: a change of the host that is lost would leave the
+//! driver with a wrong picture for good. What is sent is bounded where it comes
+//! from: changes go in batches, and the control socket has few clients.
 
 use std::{
     io,
+    net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, mpsc},
 };
@@ -10,23 +14,62 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use crate::{engine::Snapshot, net::link::LinkChange};
+use ha_common::fsm::TrackerId;
 
-/// Commands that may wait for the driver at once.
-const CAPACITY: usize = 64;
+use super::{attachment::Attachment, conflict::Conflict};
+use crate::engine::{InstanceId, Snapshot};
 
 /// One command.
-#[derive(Debug)]
 pub enum Command {
     /// What every virtual router is doing, in the order of the configuration.
-    Snapshot(oneshot::Sender<Vec<Snapshot>>),
-    /// A link went down or came back.
-    Link(LinkChange),
-    /// Leave every state cleanly and end.
+    Report(oneshot::Sender<Vec<Report>>),
+    /// The link with this index went down or came back.
+    Link {
+        /// Kernel index of the interface.
+        index: u32,
+        /// Administratively up, and with a carrier.
+        up: bool,
+    },
+    /// Instances have got an interface, or another one than before.
+    Attach(Vec<(InstanceId, Attachment)>),
+    /// Instances have lost their interface. The answer says that the driver does
+    /// not use it any more.
+    Detach(Vec<InstanceId>, oneshot::Sender<()>),
+    /// Something that priorities depend on has turned.
+    Tracker(TrackerId, bool),
+    /// Addresses are gone from interfaces.
+    AddressesGone(Vec<Gone>),
+    /// An interface of our own with this index is down.
+    OwnLinkDown(u32),
+    /// Leave every state cleanly, hand over, and end.
     Shutdown,
+    /// End without waiting for a successor.
+    StopNow,
 }
 
-/// The driver is gone, or so busy that its channel is full.
+/// An address that is gone from an interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gone {
+    /// Kernel index of the interface.
+    pub index: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Who removed it, if that can be told.
+    pub by: Option<String>,
+}
+
+/// What one virtual router is doing, and what is wrong around it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The state machine's view.
+    pub snapshot: Snapshot,
+    /// Why it cannot take part, in words; empty if it can.
+    pub faults: Vec<String>,
+    /// What is wrong between it and others.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// The driver is gone.
 #[derive(Debug, thiserror::Error)]
 #[error("the driver does not take commands")]
 pub struct Unreachable;
@@ -34,7 +77,7 @@ pub struct Unreachable;
 /// The sending side.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    commands: mpsc::SyncSender<Command>,
+    commands: mpsc::Sender<Command>,
     wake: Arc<OwnedFd>,
 }
 
@@ -51,7 +94,7 @@ pub struct Receiver {
 /// If the kernel gives no eventfd.
 pub fn channel() -> io::Result<(Handle, Receiver)> {
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let (sender, receiver) = mpsc::sync_channel(CAPACITY);
+    let (sender, receiver) = mpsc::channel();
     Ok((
         Handle {
             commands: sender,
@@ -70,7 +113,7 @@ impl Handle {
     /// # Errors
     /// [`Unreachable`].
     pub fn send(&self, command: Command) -> Result<(), Unreachable> {
-        self.commands.try_send(command).map_err(|_| Unreachable)?;
+        self.commands.send(command).map_err(|_| Unreachable)?;
         // Only a counter at its maximum could refuse, and then the driver wakes anyway.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
         Ok(())
@@ -80,9 +123,9 @@ impl Handle {
     ///
     /// # Errors
     /// [`Unreachable`].
-    pub async fn snapshot(&self) -> Result<Vec<Snapshot>, Unreachable> {
+    pub async fn report(&self) -> Result<Vec<Report>, Unreachable> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Snapshot(reply))?;
+        self.send(Command::Report(reply))?;
         answer.await.map_err(|_| Unreachable)
     }
 }

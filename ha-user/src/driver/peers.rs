@@ -66,6 +66,17 @@ impl PeerTable {
     }
 }
 
+impl PeerTable {
+    /// Takes back the rows of the instance with slot `index`.
+    pub fn forget(&mut self, index: u32) {
+        for key in self.known.remove(&index).unwrap_or_default() {
+            if let Err(error) = self.map.remove(&key) {
+                tracing::warn!(%error, "a peer of an interface that is gone keeps its row");
+            }
+        }
+    }
+}
+
 /// Removes the peer that has been silent longest, if that is long enough.
 fn make_room(known: &mut Vec<abi::PeerKey>, map: &Peers) -> bool {
     let silent = known
