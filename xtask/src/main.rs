@@ -54,6 +54,10 @@ enum Command {
     Fuzz(commands::fuzz::Arguments),
     /// Run more seeds of the simulation than the tests do, or one again.
     Sim(commands::sim::Arguments),
+    /// Run the interop suite and write docs/interop.md from what it finds; needs root.
+    ///
+    /// `cargo xtask test` fails if the document says anything else.
+    InteropTable,
     /// Break the code in known ways and see which tests notice.
     Mutants(commands::mutants::Arguments),
     /// Check formatting, lints and documentation, warnings denied.
@@ -83,6 +87,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => commands::test::run(&workspace, arguments),
         Command::Fuzz(arguments) => commands::fuzz::run(&workspace, arguments),
         Command::Sim(arguments) => commands::sim::run(&workspace, arguments),
+        Command::InteropTable => commands::interop_table::run(&workspace),
         Command::Mutants(arguments) => commands::mutants::run(&workspace, arguments),
         Command::Lint => commands::lint::run(&workspace),
         Command::Ci => commands::ci::run(&workspace),

@@ -18,6 +18,7 @@ const TOOLS: &[Tool] = &[
     tool("bridge", "iproute2"),
     tool("bpftool", "bpftool"),
     tool("keepalived", "keepalived"),
+    tool("vtysh", "frr"),
     tool("tshark", "tshark"),
     tool("tcpdump", "tcpdump"),
     tool("strace", "strace"),

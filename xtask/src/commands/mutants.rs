@@ -1,5 +1,10 @@
 //! `mutants`: proof that the tests bite. Each change of `tests/mutants.txt` is
-//! made in a copy of the tree, and has to be noticed.
+//! made in a copy of what the suites need, and has to be noticed.
+//!
+//! The copy is a workspace of three small crates: ha-common, the engine by itself
+//! in place of ha-user, and the simulation by itself in place of ha-tests. A
+//! change takes seconds to build; the daemon's other dependencies would take a
+//! minute, and cannot notice anything.
 
 use std::{
     fs,
@@ -9,26 +14,66 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{build_ebpf, setup};
 use crate::workspace::{self, Workspace};
 
 /// What the suites need of the tree.
 const COPIED: &[&str] = &[
-    "Cargo.toml",
     "Cargo.lock",
     "ha-common",
-    "ha-ebpf",
-    "ha-user",
-    "tests",
-    "xtask",
+    "ha-user/src/engine",
+    "tests/tests/sim.rs",
+    "tests/tests/sim",
 ];
 
+/// The engine's crate in the copy.
+const ENGINE: &str = r#"[package]
+name = "ha-user"
+version = "0.1.0"
+edition = "2024"
+
+[dependencies]
+ha-common = { workspace = true }
+
+[dev-dependencies]
+proptest = { workspace = true }
+"#;
+
+/// The simulation's crate in the copy.
+const SIMULATION: &str = r#"[package]
+name = "ha-tests"
+version = "0.1.0"
+edition = "2024"
+autobins = false
+
+[lib]
+path = "lib.rs"
+
+[dev-dependencies]
+bytemuck = { workspace = true }
+ha-common = { workspace = true }
+ha-user = { workspace = true }
+"#;
+
+/// Compiling takes longer than running, so little is optimised.
+const PROFILE: &str = r#"
+[profile.dev]
+opt-level = 1
+debug = false
+incremental = true
+overflow-checks = false
+debug-assertions = false
+"#;
+
 /// Seeds of the simulation per change: enough to meet the rare ones.
-const SEEDS: &str = "60000";
+const SEEDS: &str = "20000";
 
 /// The suites: their name, and the arguments of `cargo test`.
-const SUITES: [(&str, &[&str]); 2] = [
-    ("table", &["--package", "ha-common", "--tests"]),
+const SUITES: [(&str, &[&str]); 3] = [
+    (
+        "table",
+        &["--package", "ha-common", "--lib", "--test", "fsm"],
+    ),
+    ("engine", &["--package", "ha-user", "--lib"]),
     (
         "sim",
         &["--package", "ha-tests", "--test", "sim", "seeds_hold"],
@@ -63,11 +108,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
         mutants.retain(|mutant| mutant.name.contains(filter.as_str()));
     }
     ensure!(!mutants.is_empty(), "no change has that in its name");
-    if !workspace.object().is_file() {
-        let route = setup::ensure(workspace)?;
-        build_ebpf::build(workspace, &route, false)?;
-    }
-
     // Its build directory is its own: cargo would take a changed crate of the
     // copy for that of the checkout.
     let tree = workspace.target.join("mutants/tree");
@@ -81,7 +121,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
 
     let widest = mutants.iter().map(|mutant| mutant.name.len()).max();
     let widest = widest.unwrap_or_default();
-    println!("{:widest$}  {:8}  {:8}", "change", SUITES[0].0, SUITES[1].0);
+    let line = |name: &str, words: &[&str], remark: &str| {
+        let words: String = words.iter().map(|word| format!("  {word:8}")).collect();
+        println!("{name:widest$}{words}{remark}");
+    };
+    line("change", &SUITES.map(|(suite, _)| suite), "");
     let mut missed = 0;
     for mutant in &mutants {
         let file = tree.join(&mutant.file);
@@ -104,10 +148,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
             .all(|((suite, _), killed)| *killed || !mutant.by.iter().any(|by| by == suite));
         let remark = if as_said { "" } else { "  <- MISSED" };
         missed += usize::from(!as_said);
-        println!(
-            "{:widest$}  {:8}  {:8}{remark}",
-            mutant.name, words[0], words[1]
-        );
+        line(&mutant.name, &words, remark);
     }
     println!("{} changes, {missed} missed", mutants.len());
     Ok(if missed == 0 {
@@ -188,13 +229,10 @@ fn is_killed(workspace: &Workspace, tree: &Path, options: &[&str]) -> Result<boo
         let mut cargo = Command::new(workspace::cargo());
         cargo
             .current_dir(tree)
-            .args(["test", "--release", "--quiet"])
-            // The daemon's own code is not what takes the time here, building it is.
-            .args(["--config", "profile.release.package.ha-user.opt-level=1"])
+            .args(["test", "--quiet"])
             .args(options)
             .args(last)
             .env("CARGO_TARGET_DIR", workspace.target.join("mutants/build"))
-            .env("HARRIER_EBPF_OBJECT", workspace.object())
             .env("HARRIER_SIM_SEEDS", SEEDS)
             .stdin(Stdio::null());
         cargo
@@ -215,15 +253,41 @@ fn copy(workspace: &Workspace, tree: &PathBuf) -> Result<()> {
         fs::remove_dir_all(tree).with_context(describe)?;
     }
     fs::create_dir_all(tree).with_context(describe)?;
+    // --parents: each keeps its folder.
     let status = Command::new("cp")
-        .arg("-r")
+        .args(["-r", "--parents"])
         .args(COPIED)
         .arg(tree)
         .current_dir(&workspace.root)
         .status()
         .with_context(describe)?;
     ensure!(status.success(), "{}", describe());
+    let manifest = fs::read_to_string(workspace.root.join("Cargo.toml")).with_context(describe)?;
+    for (path, text) in [
+        ("Cargo.toml", small_manifest(&manifest)?),
+        ("ha-user/Cargo.toml", ENGINE.to_owned()),
+        ("ha-user/src/lib.rs", "pub mod engine;\n".to_owned()),
+        ("tests/Cargo.toml", SIMULATION.to_owned()),
+        ("tests/lib.rs", String::new()),
+    ] {
+        fs::write(tree.join(path), text).with_context(describe)?;
+    }
     Ok(())
+}
+
+/// The workspace's manifest with the three crates only, and a profile of its own.
+fn small_manifest(manifest: &str) -> Result<String> {
+    let package = manifest.find("[workspace.package]");
+    let profiles = manifest.find("[profile.");
+    let (Some(package), Some(profiles)) = (package, profiles) else {
+        bail!("Cargo.toml has no [workspace.package] before its profiles");
+    };
+    let kept = manifest
+        .get(package..profiles)
+        .context("Cargo.toml has its profiles first")?;
+    Ok(format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\"ha-common\", \"ha-user\", \"tests\"]\n\n{kept}{PROFILE}"
+    ))
 }
 
 #[cfg(test)]

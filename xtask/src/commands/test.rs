@@ -23,12 +23,18 @@ use crate::{
 /// measures time: more of them would measure each other.
 const SUITE_THREADS: &str = "2";
 
+/// How long a long run keeps up each flood.
+const LONG_STRESS_SECONDS: &str = "30";
+
 /// The options of `test`.
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
     /// Run only the tests whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// Keep up for 30 s, not 3, what wears the machine down: floods, busy loops
+    #[arg(long)]
+    long: bool,
     /// List the tests and run none
     #[arg(long)]
     list: bool,
@@ -99,7 +105,11 @@ fn list(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build(workspace: &Workspace, route: &Route) -> Result<()> {
+/// Builds what the suites run.
+///
+/// # Errors
+/// If a build fails.
+pub(crate) fn build(workspace: &Workspace, route: &Route) -> Result<()> {
     stage("build-ebpf", || build_ebpf::build(workspace, route, false))?;
     stage("build harrier", || {
         let mut cargo = workspace.cargo("build");
@@ -143,6 +153,9 @@ fn cargo_test(workspace: &Workspace, packages: &[&str], arguments: &Arguments) -
         .env("HARRIER_BIN", workspace.release_binary("harrier"));
     if packages.contains(&"ha-tests") && env::var_os("RUST_TEST_THREADS").is_none() {
         cargo.env("RUST_TEST_THREADS", SUITE_THREADS);
+    }
+    if arguments.long {
+        cargo.env("HARRIER_STRESS_SECONDS", LONG_STRESS_SECONDS);
     }
     cargo.arg("--").args(&arguments.filter);
     // Its output goes through us, so libtest does not see the terminal.
