@@ -1,6 +1,7 @@
 //! Harrier on a node.
 
 use std::{
+    collections::BTreeMap,
     env,
     fmt::Write as _,
     fs,
@@ -49,6 +50,8 @@ pub struct Instance {
     pub addresses: Vec<String>,
     /// `ipv4` or `ipv6`, said only where there are no addresses.
     pub family: Option<&'static str>,
+    /// Further lines of Harrier's configuration; keepalived does not get them.
+    pub extra: String,
 }
 
 impl Instance {
@@ -70,7 +73,16 @@ impl Instance {
                 .map(|&address| address.to_owned())
                 .collect(),
             family: None,
+            extra: String::new(),
         }
+    }
+
+    /// The same with further `lines` in Harrier's configuration.
+    #[must_use]
+    pub fn with(mut self, lines: &str) -> Self {
+        self.extra.push_str(lines);
+        self.extra.push('\n');
+        self
     }
 
     /// Its table in Harrier's configuration.
@@ -106,6 +118,7 @@ impl Instance {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "family = \"{family}\"");
         }
+        text.push_str(&self.extra);
         text
     }
 }
@@ -130,7 +143,7 @@ pub struct InstanceStatus {
     pub family: serde_json::Value,
     /// 2 or 3.
     pub version: u8,
-    /// `init`, `backup`, `active` or `fault`.
+    /// `init`, `backup`, `active`, `releasing` or `fault`.
     pub state: String,
     /// Configured priority.
     pub base_priority: u8,
@@ -148,6 +161,27 @@ pub struct InstanceStatus {
     pub transitions: u64,
     /// Address of the current Active router.
     pub active: Option<String>,
+    /// Why it entered the state.
+    pub last_transition: Option<String>,
+    /// Why it cannot take part.
+    pub problem: Option<String>,
+    /// What is wrong between it and other routers.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// One conflict of [`InstanceStatus`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct Conflict {
+    /// What it is about.
+    pub kind: String,
+    /// The other router's address.
+    pub address: String,
+    /// Its link-layer address.
+    pub mac: String,
+    /// What is wrong and what to do.
+    pub text: String,
+    /// How often it was noticed.
+    pub times: u64,
 }
 
 /// One entry of `harrier peers --json`.
@@ -240,6 +274,31 @@ impl Harrier {
         })
     }
 
+    /// Starts Harrier on `host` with `instances` by way of `wrapper`, a command
+    /// that runs the command at its end, for example with fewer privileges.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_by(
+        lab: &Lab,
+        host: &Host,
+        wrapper: &[&str],
+        instances: &[Instance],
+    ) -> Result<Self> {
+        let text: String = instances.iter().map(Instance::to_toml).collect();
+        let (direct, runtime_directory) = run_command(lab, host, &host.name, &text)?;
+        let (program, arguments) = wrapper.split_first().context("an empty wrapper")?;
+        let mut command = host.netns.command(program);
+        command.args(arguments);
+        command.arg(direct.get_program()).args(direct.get_args());
+        let log = lab.directory(&host.name)?.join("log");
+        let process = Process::start(format!("harrier on {}", host.name), &mut command, log)?;
+        Ok(Self {
+            process,
+            runtime_directory,
+        })
+    }
+
     /// Its runtime directory.
     #[must_use]
     pub fn runtime_directory(&self) -> &Path {
@@ -281,6 +340,21 @@ impl Harrier {
         );
         serde_json::from_slice(&out.stdout)
             .with_context(|| format!("peers says {}", String::from_utf8_lossy(&out.stdout)))
+    }
+
+    /// Its counters by name (`harrier counters`): packets since the start.
+    ///
+    /// # Errors
+    /// If it does not answer, or not what the contract says.
+    pub fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        let out = self.ask("counters")?;
+        ensure!(
+            out.status.success(),
+            "counters: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        serde_json::from_slice(&out.stdout)
+            .with_context(|| format!("counters says {}", String::from_utf8_lossy(&out.stdout)))
     }
 
     /// Waits until `instance` is in `state` (`active`, `backup`, …).

@@ -14,10 +14,10 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use ha_common::{time::Timestamp, types::MacAddress};
 
 use crate::{
@@ -93,6 +93,23 @@ impl Host {
     /// If `ip` fails.
     pub fn has(&self, address: &str) -> Result<bool> {
         Ok(self.addresses()?.iter().any(|present| present == address))
+    }
+
+    /// Waits until its interface does not have `address` any more: a router that
+    /// yields keeps it for some milliseconds.
+    ///
+    /// # Errors
+    /// If `ip` fails, or `timeout` passes.
+    pub fn await_without(&self, address: &str, timeout: Duration) -> Result<()> {
+        let give_up_at = Instant::now() + timeout;
+        while self.has(address)? {
+            ensure!(
+                Instant::now() < give_up_at,
+                "{} still has {address} after {timeout:?}",
+                self.name
+            );
+        }
+        Ok(())
     }
 
     /// Whether an XDP program is attached to its interface.

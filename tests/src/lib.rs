@@ -7,8 +7,10 @@
 //! - [`process`]: a process that ends with its guard and shows its log when a test fails
 //! - [`lab`]: a switch, nodes, a client; cutting a node off and mending it
 //! - [`capture`]: frames with the kernel's arrival times
+//! - [`forge`]: advertisements with every field free
 //! - [`decode`]: what a frame says, read independently of the code under test
-//! - [`daemon`], [`keepalived`]: the two kinds of router
+//! - [`siege`]: an elected pair, a client and a stranger
+//! - [`daemon`], [`keepalived`], [`frr`]: the kinds of router
 //! - [`probe`]: a client that asks a virtual address every millisecond
 //! - [`xdp`]: an XDP program of someone else
 //! - [`fuzz`]: what the fuzzers run
@@ -21,6 +23,8 @@ pub mod clock;
 pub mod command;
 pub mod daemon;
 pub mod decode;
+pub mod forge;
+pub mod frr;
 pub mod fuzz;
 pub mod keepalived;
 pub mod lab;
@@ -30,5 +34,6 @@ pub mod netns;
 pub mod probe;
 pub mod process;
 pub mod run;
+pub mod siege;
 pub mod signal;
 pub mod xdp;

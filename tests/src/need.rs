@@ -11,6 +11,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("bridge", "iproute2"),
     ("bpftool", "bpftool"),
     ("keepalived", "keepalived"),
+    ("nft", "nftables"),
+    ("vtysh", "frr"),
     ("tshark", "tshark"),
     ("strace", "strace"),
     ("setpriv", "util-linux"),

@@ -10,7 +10,10 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::{AsFd as _, OwnedFd},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -76,7 +79,17 @@ impl Drop for Worker {
 
 /// Answers requests on one node, to whichever of its addresses they come.
 #[derive(Debug)]
-pub struct Responder(#[expect(dead_code, reason = "held for its drop")] Worker);
+pub struct Responder {
+    stopped: Arc<Stopped>,
+    _worker: Worker,
+}
+
+/// Whether a responder is as good as stopped by SIGSTOP, and what tells it.
+#[derive(Debug)]
+struct Stopped {
+    flag: AtomicBool,
+    changed: OwnedFd,
+}
 
 impl Responder {
     /// Starts answering on `host`.
@@ -93,20 +106,56 @@ impl Responder {
             .set_nonblocking(true)
             .context("cannot make a socket non-blocking")?;
         let number = host.number;
-        Worker::start("responder", move |stop| {
-            let mut request = [0; 64];
-            loop {
-                if wait(&[socket.as_fd(), stop.as_fd()])?[1] {
-                    return Ok(());
-                }
-                while let Ok((_, client)) = socket.recv_from(&mut request) {
-                    let [a, b, c, d, ..] = request;
-                    // No route back is no reason to stop answering others.
-                    let _ = socket.send_to(&[a, b, c, d, number], client);
+        let stopped = Arc::new(Stopped {
+            flag: AtomicBool::new(false),
+            changed: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .context("cannot make an eventfd")?,
+        });
+        let worker = Worker::start("responder", {
+            let stopped = Arc::clone(&stopped);
+            move |stop| {
+                let mut request = [0; 64];
+                loop {
+                    let is_stopped = stopped.flag.load(Ordering::SeqCst);
+                    let watched = if is_stopped {
+                        stop.as_fd()
+                    } else {
+                        socket.as_fd()
+                    };
+                    let [_, changed, ended] =
+                        wait(&[watched, stopped.changed.as_fd(), stop.as_fd()])?;
+                    if ended {
+                        return Ok(());
+                    }
+                    if changed {
+                        // It only wakes; the flag says what is so.
+                        let _ = rustix::io::read(&stopped.changed, &mut [0u8; 8]);
+                        continue;
+                    }
+                    while let Ok((_, client)) = socket.recv_from(&mut request) {
+                        let [a, b, c, d, ..] = request;
+                        // No route back is no reason to stop answering others.
+                        let _ = socket.send_to(&[a, b, c, d, number], client);
+                    }
                 }
             }
+        })?;
+        Ok(Self {
+            stopped,
+            _worker: worker,
         })
-        .map(Self)
+    }
+
+    /// Stops answering, or goes on, as SIGSTOP and SIGCONT do: requests wait in
+    /// the socket meanwhile, as many as it holds.
+    ///
+    /// # Errors
+    /// If the thread cannot be woken.
+    pub fn set_stopped(&self, stopped: bool) -> Result<()> {
+        self.stopped.flag.store(stopped, Ordering::SeqCst);
+        rustix::io::write(&self.stopped.changed, &1u64.to_ne_bytes())
+            .map(drop)
+            .context("cannot wake a responder")
     }
 }
 
@@ -157,6 +206,15 @@ impl Probe {
     /// # Errors
     /// If socket or timer cannot be made.
     pub fn start(client: &Host, target: IpAddr) -> Result<Self> {
+        Self::every(PERIOD, client, target)
+    }
+
+    /// As [`start`](Self::start), once per `period` (less than a second): where only
+    /// who answers is asked, and not to the millisecond.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn every(period: Duration, client: &Host, target: IpAddr) -> Result<Self> {
         let local: IpAddr = match target {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -170,7 +228,7 @@ impl Probe {
             .context("cannot make a socket non-blocking")?;
         let period = Timespec {
             tv_sec: 0,
-            tv_nsec: i64::from(PERIOD.subsec_nanos()),
+            tv_nsec: i64::from(period.subsec_nanos()),
         };
         let timer = timerfd_create(
             TimerfdClockId::Monotonic,

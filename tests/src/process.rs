@@ -15,6 +15,15 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open},
 };
 
+/// What a process has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Resident memory, in KiB.
+    pub resident_kib: u64,
+    /// Time on a CPU, user and system, to the clock tick (usually 10 ms).
+    pub cpu: Duration,
+}
+
 /// Sees to it that a process does not outlive its use. At its end its log goes
 /// to standard error, which the test runner shows if the test fails.
 #[derive(Debug)]
@@ -71,6 +80,37 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has used of the machine since it was started.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn usage(&self) -> Result<Usage> {
+        let read = |name: &str| {
+            fs::read_to_string(format!("/proc/{}/{name}", self.id()))
+                .with_context(|| format!("{} has ended", self.title))
+        };
+        let status = read("status")?;
+        let resident_kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .context("no VmRSS")?;
+        let stat = read("stat")?;
+        // The second field is the command in parentheses and may hold blanks;
+        // user and system time are the 14th and the 15th.
+        let ticks: u64 = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().skip(11).take(2))
+            .into_iter()
+            .flatten()
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Ok(Usage {
+            resident_kib,
+            cpu: Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()),
+        })
     }
 
     /// Where its output goes.

@@ -75,22 +75,19 @@ fn refused(text: &str, words: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn a_missing_interface() -> Result<()> {
+fn an_interface_that_is_no_ethernet() -> Result<()> {
     let instance = Instance {
-        interface: "eth7".into(),
+        interface: "tun0".into(),
         ..Instance::new(200, &["10.77.0.100/16"])
     };
-    refused(&instance.to_toml(), &["eth7", "interface"])
-}
-
-#[test]
-fn one_missing_interface_beside_a_good_one() -> Result<()> {
-    let missing = Instance {
-        name: "second".into(),
-        interface: "eth7".into(),
-        ..Instance::new(200, &["10.77.0.101/16"])
-    };
-    refused(&format!("{}\n{}", good(), missing.to_toml()), &["eth7"])
+    let lab = Lab::new(1)?;
+    let host = &lab.nodes[0];
+    host.netns.ip("tuntap add dev tun0 mode tun\n")?;
+    let (command, runtime_directory) = run_command(&lab, host, "node", &instance.to_toml())?;
+    let (status, log) = run_to_failure(command, lab.root_directory().join("log"))?;
+    ensure!(!status.success(), "it ended with {status}:\n{log}");
+    says(&log, &["tun0", "Ethernet"])?;
+    nothing_left(host, &runtime_directory)
 }
 
 #[test]

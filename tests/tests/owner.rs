@@ -38,7 +38,7 @@ fn an_owner_serves_its_own_address_and_keeps_it() -> Result<()> {
     ensure!(other.has(OWN)?, "the Backup has taken the address over");
     lab.mend(owner)?;
     b.await_state("web", "backup", PATIENCE)?;
-    ensure!(!other.has(OWN)?, "the owner is back");
+    other.await_without(OWN, PATIENCE)?;
 
     a.stop()?;
     ensure!(

@@ -17,12 +17,18 @@
 
 #[path = "sim/check.rs"]
 mod check;
+#[path = "sim/clock.rs"]
+mod clock;
 #[path = "sim/daemon.rs"]
 mod daemon;
+#[path = "sim/faults.rs"]
+mod faults;
 #[path = "sim/frame.rs"]
 mod frame;
 #[path = "sim/kernel.rs"]
 mod kernel;
+#[path = "sim/network.rs"]
+mod network;
 #[path = "sim/rng.rs"]
 mod rng;
 #[path = "sim/scenario.rs"]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use ha_common::time::Timestamp;
+use ha_common::{time::Timestamp, types::MacAddress};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
     fd::OwnedFd,
@@ -83,7 +83,22 @@ impl Capture {
     /// If the packet socket cannot be opened.
     pub fn start(netns: &Netns, interface: &str) -> Result<Self> {
         let index = ifindex(netns, interface)?;
-        let socket = netns.enter(|| PacketSocket::open(index))??;
+        let socket = netns.enter(|| PacketSocket::receiver(index))??;
+        Self::of_socket(netns, interface, socket)
+    }
+
+    /// Captures only what has the Ethernet source `sender`: the kernel drops the
+    /// rest, so that a flood of others neither takes memory nor hides it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_of(netns: &Netns, interface: &str, sender: MacAddress) -> Result<Self> {
+        let index = ifindex(netns, interface)?;
+        let socket = netns.enter(|| PacketSocket::receiver_of(index, sender))??;
+        Self::of_socket(netns, interface, socket)
+    }
+
+    fn of_socket(netns: &Netns, interface: &str, socket: PacketSocket) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).context("cannot make an eventfd")?);
         let thread = std::thread::Builder::new()
@@ -242,6 +257,29 @@ impl Drop for Capture {
     }
 }
 
+/// Frames per system call of [`Injector::send_all`] and [`Injector::flood`].
+pub const BATCH: usize = 64;
+
+/// What [`Injector::flood`] did.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Flood {
+    /// Frames that the interface took.
+    pub sent: u64,
+    /// Frames that it did not take.
+    pub refused: u64,
+    /// How long it took.
+    pub lasted: Duration,
+}
+
+impl Flood {
+    /// Frames per second.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    pub fn rate(&self) -> f64 {
+        self.sent as f64 / self.lasted.as_secs_f64()
+    }
+}
+
 /// Sends frames out of an interface as they are.
 #[derive(Debug)]
 pub struct Injector {
@@ -255,7 +293,7 @@ impl Injector {
     /// If the packet socket cannot be opened.
     pub fn open(netns: &Netns, interface: &str) -> Result<Self> {
         let index = ifindex(netns, interface)?;
-        let socket = netns.enter(|| PacketSocket::open(index))??;
+        let socket = netns.enter(|| PacketSocket::sender(index))??;
         Ok(Self { socket })
     }
 
@@ -268,6 +306,50 @@ impl Injector {
             .context("cannot send a frame")?;
         anyhow::ensure!(sent == frame.len(), "sent {sent} of {} octets", frame.len());
         Ok(())
+    }
+
+    /// Sends all of `frames`, [`BATCH`] at a system call, and one again that the
+    /// interface had no room for.
+    ///
+    /// # Errors
+    /// If the interface refuses one for another reason.
+    pub fn send_all(&self, frames: &[impl AsRef<[u8]>]) -> Result<()> {
+        for batch in frames.chunks(BATCH) {
+            let mut rest = batch;
+            while !rest.is_empty() {
+                match self.socket.send_many(rest) {
+                    Ok(sent) => rest = &rest[sent..],
+                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                        std::thread::yield_now();
+                    }
+                    Err(error) => return Err(error).context("cannot send frames"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `frames` over and over, as fast as the machine can, until `span` is
+    /// over.
+    ///
+    /// # Errors
+    /// If frames cannot be sent at all; that single ones are refused is counted.
+    pub fn flood(&self, frames: &[impl AsRef<[u8]>], span: Duration) -> Result<Flood> {
+        let begun = Instant::now();
+        let mut flood = Flood::default();
+        for batch in frames.chunks(BATCH).cycle() {
+            match self.socket.send_many(batch) {
+                Ok(sent) => flood.sent += sent as u64,
+                // A full queue on the way: this one is lost, the next may pass.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => flood.refused += 1,
+                Err(error) => return Err(error).context("cannot flood"),
+            }
+            flood.lasted = begun.elapsed();
+            if flood.lasted >= span {
+                break;
+            }
+        }
+        Ok(flood)
     }
 }
 

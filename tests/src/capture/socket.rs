@@ -8,6 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ha_common::types::MacAddress;
+use rustix::event::{PollFd, PollFlags, poll};
 
 /// A frame's place in the buffer, and what the kernel says of it.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +30,39 @@ struct Control([u8; 64]);
 
 const ETH_P_ALL: u16 = 0x0003;
 
+// Classic BPF: class, size and mode of an instruction in one number.
+const BPF_LOAD_WORD: u16 = 0x20;
+const BPF_LOAD_HALF: u16 = 0x28;
+const BPF_JUMP_IF_EQUAL: u16 = 0x15;
+const BPF_RETURN: u16 = 0x06;
+
+const fn instruction(code: u16, if_true: u8, if_false: u8, operand: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code,
+        jt: if_true,
+        jf: if_false,
+        k: operand,
+    }
+}
+
 impl PacketSocket {
-    /// Opens it in the calling thread's network namespace.
-    pub(super) fn open(ifindex: u32) -> Result<Self> {
+    /// One that receives all that passes. To be opened in a thread of the
+    /// interface's network namespace.
+    pub(super) fn receiver(ifindex: u32) -> Result<Self> {
+        Self::open(ifindex, ETH_P_ALL, None)
+    }
+
+    /// One that receives only frames with the Ethernet source `sender`.
+    pub(super) fn receiver_of(ifindex: u32, sender: MacAddress) -> Result<Self> {
+        Self::open(ifindex, ETH_P_ALL, Some(sender))
+    }
+
+    /// One that only sends.
+    pub(super) fn sender(ifindex: u32) -> Result<Self> {
+        Self::open(ifindex, 0, None)
+    }
+
+    fn open(ifindex: u32, protocol: u16, only_of: Option<MacAddress>) -> Result<Self> {
         // Protocol 0: nothing is received until bind says from where.
         let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no pointers.
@@ -46,11 +78,16 @@ impl PacketSocket {
         socket
             .set(libc::SO_RCVBUFFORCE, 16 << 20)
             .context("cannot enlarge a socket buffer")?;
+        if let Some(sender) = only_of {
+            socket
+                .filter_source(sender)
+                .context("cannot filter by sender")?;
+        }
 
         // SAFETY: all zeros is a valid address structure.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
         address.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or_default();
-        address.sll_protocol = ETH_P_ALL.to_be();
+        address.sll_protocol = protocol.to_be();
         address.sll_ifindex = i32::try_from(ifindex).context("interface index out of range")?;
         let length = socklen::<libc::sockaddr_ll>();
         // SAFETY: pointer and length of a live structure.
@@ -61,10 +98,10 @@ impl PacketSocket {
         Ok(socket)
     }
 
-    fn set(&self, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-        let length = socklen::<libc::c_int>();
+    fn set<T>(&self, option: libc::c_int, value: T) -> io::Result<()> {
+        let length = socklen::<T>();
         let fd = self.0.as_raw_fd();
-        // SAFETY: pointer and length of a live integer.
+        // SAFETY: pointer and length of a live value, whose type the option asks for.
         let code = unsafe {
             libc::setsockopt(
                 fd,
@@ -78,6 +115,67 @@ impl PacketSocket {
             Err(io::Error::last_os_error())
         } else {
             Ok(())
+        }
+    }
+
+    /// Has the kernel drop what another sends, before it takes room in the buffer.
+    fn filter_source(&self, sender: MacAddress) -> io::Result<()> {
+        let [a, b, c, d, e, f] = sender.0;
+        // Classic BPF: the first four octets of the source, the last two, and
+        // everything or nothing of the frame. Jumps count from the next line.
+        let mut program = [
+            instruction(BPF_LOAD_WORD, 0, 0, 6),
+            instruction(BPF_JUMP_IF_EQUAL, 0, 3, u32::from_be_bytes([a, b, c, d])),
+            instruction(BPF_LOAD_HALF, 0, 0, 10),
+            instruction(BPF_JUMP_IF_EQUAL, 0, 1, u32::from_be_bytes([0, 0, e, f])),
+            instruction(BPF_RETURN, 0, 0, u32::MAX),
+            instruction(BPF_RETURN, 0, 0, 0),
+        ];
+        let program = libc::sock_fprog {
+            len: u16::try_from(program.len()).map_err(io::Error::other)?,
+            filter: program.as_mut_ptr(),
+        };
+        self.set(libc::SO_ATTACH_FILTER, program)
+    }
+
+    /// Hands `frames` to the interface, as many as it takes at once; returns how
+    /// many that were. Waits while the socket's own buffer is full.
+    pub(super) fn send_many(&self, frames: &[impl AsRef<[u8]>]) -> io::Result<usize> {
+        let mut parts: Vec<libc::iovec> = frames
+            .iter()
+            .map(|frame| libc::iovec {
+                // The kernel only reads it.
+                iov_base: frame.as_ref().as_ptr().cast_mut().cast(),
+                iov_len: frame.as_ref().len(),
+            })
+            .collect();
+        let mut messages: Vec<libc::mmsghdr> = parts
+            .iter_mut()
+            .map(|part| {
+                // SAFETY: all zeros is a valid message header.
+                let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
+                message.msg_hdr.msg_iov = part;
+                message.msg_hdr.msg_iovlen = 1;
+                message
+            })
+            .collect();
+        let count = libc::c_uint::try_from(messages.len()).map_err(io::Error::other)?;
+        loop {
+            // SAFETY: so many headers, each with one part that points to a live frame.
+            let sent =
+                unsafe { libc::sendmmsg(self.0.as_raw_fd(), messages.as_mut_ptr(), count, 0) };
+            if let Ok(sent) = usize::try_from(sent) {
+                return Ok(sent);
+            }
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    let mut fds = [PollFd::new(self, PollFlags::OUT)];
+                    poll(&mut fds, None)?;
+                }
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            }
         }
     }
 

@@ -25,16 +25,40 @@
 //! Backup that some Active can still reach: with a one-way partition that Active
 //! may be the lesser, and with Preempt_Mode off it holds the Backup back.
 //!
-//! **The greatest priority wins** where it may preempt: within `L +`
-//! Active_Down_Interval `+ 2W` of the last disturbance, given that all live
-//! routers of the component hear each other without loss and no other has the
-//! same priority (§6.4.2 lets an equal one stay).
+//! With a startup_delay that delay comes on top. In a sync group this holds of a
+//! node whose members all run and are all let alone (or Active); a group that has
+//! stepped down is patient for up to one interval more.
 //!
-//! **Clean stop.** The successor is there within Skew_Time `+ L + 2W`, given that
-//! there is a Backup in reach, and nobody has sent anything for `L` before
-//! (or an older frame could overtake the release, and hold it back again).
+//! **The greatest priority wins** where it may preempt: within `L +`
+//! Active_Down_Interval `+ 2W` and its startup_delay after the last disturbance (with
+//! a preempt_delay: that, `I` and another Active_Down_Interval later), given that all live routers of the component hear each other
+//! without loss and no other has the same priority (§6.4.2 lets an equal one stay).
+//! Not in a sync group, whose members go together.
+//!
+//! **Weakened.** An Active whose priority falls below that of a Backup that it has
+//! held back is gone after Skew_Time of the greatest `+ I + L + 2W`, given
+//! quick_preempt and preemption without delay everywhere.
+//!
+//! **Release** (a stop, a reload, a fault that leaves the addresses usable). The
+//! successor is there within Skew_Time `+ L + 2W`, given that there is a Backup in
+//! reach, and nobody has sent anything for `L` before (or an older frame could
+//! overtake the release, and hold it back again).
+//!
+//! **No gap.** When addresses leave a node because another has taken over, another
+//! has them installed: the model lets that take up to [`INSTALLATION`] after the
+//! advertisement. Given that nothing was disturbed since the release; or, where one
+//! is outranked, for a while, and that another is Active at that moment: with two
+//! Actives of which one has just become the lesser, each may yield to what the
+//! other has sent before.
+//!
+//! **Groups.** While all nodes that hear each other do so fully and without loss,
+//! no two of them have one member each for longer than Active_Down_Interval
+//! `+ I + L + W` after a disturbance.
 
-use super::scenario::Scenario;
+use super::scenario::{Instance, Scenario};
+
+/// What putting the addresses on an interface takes, at most; well within LINGER.
+pub(crate) const INSTALLATION: u64 = 5_000_000;
 
 /// Nodes at most.
 pub(crate) const NODES: usize = 5;
@@ -66,7 +90,7 @@ pub(crate) enum Role {
 }
 
 /// Who can hear whom.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Paths {
     /// `cut[from][to]`
     pub(crate) cut: [[bool; NODES]; NODES],
@@ -110,14 +134,20 @@ struct Track {
     pairs: [[Option<Pair>; NODES]; NODES],
     /// When somebody has to be Active after a release, and since when.
     successor: Option<(u64, u64)>,
+    /// The Active that has become too weak, and by when it has to be gone.
+    weakened: Option<(usize, u64)>,
+    paths: Paths,
     last_sent: u64,
 }
 
 pub(crate) struct Monitor<'a> {
     scenario: &'a Scenario,
+    /// As they are configured now, with effective priorities.
+    pub(crate) instances: Vec<Instance>,
     tracks: Vec<Track>,
-    paths: Paths,
     disturbed: u64,
+    /// Since when two nodes share the members of a group.
+    split: Option<u64>,
 }
 
 impl<'a> Monitor<'a> {
@@ -130,15 +160,63 @@ impl<'a> Monitor<'a> {
                     unheld: [None; NODES],
                     pairs: [[None; NODES]; NODES],
                     successor: None,
+                    weakened: None,
+                    paths: Paths::default(),
                     last_sent: 0,
                 })
                 .collect(),
+            instances: scenario.instances.clone(),
             scenario,
-            paths: Paths {
-                cut: [[false; NODES]; NODES],
-                lossy: false,
-            },
             disturbed: 0,
+            split: None,
+        }
+    }
+
+    /// When something was last disturbed.
+    pub(crate) fn disturbed(&self) -> u64 {
+        self.disturbed
+    }
+
+    /// Whether a successor is due.
+    pub(crate) fn awaits_successor(&self, index: usize) -> bool {
+        self.tracks[index].successor.is_some()
+    }
+
+    /// The effective priority of `node` is another one: a disturbance, which the
+    /// caller reports first.
+    pub(crate) fn reweigh(&mut self, now: u64, index: usize, node: usize, priority: u8) {
+        let (latency, slack) = (self.scenario.latency(), self.scenario.slack());
+        let instance = &mut self.instances[index];
+        let before = std::mem::replace(&mut instance.members[node].priority, priority);
+        let instance = &self.instances[index];
+        let track = &mut self.tracks[index];
+        let quick = instance
+            .members
+            .iter()
+            .all(|member| member.preempt && member.quick_preempt && member.preempt_delay == 0);
+        let settled = |other: usize| {
+            now > track.since[other] + stretch(instance.slowest) + latency + 2 * slack
+        };
+        let greatest = (0..self.scenario.nodes)
+            .filter(|other| {
+                *other != node
+                    && track.roles[*other] == Role::Candidate
+                    && !track.paths.cut[node][*other]
+            })
+            .max_by_key(|other| instance.members[*other].priority);
+        if let Some(other) = greatest
+            && quick
+            && !self.scenario.grouped
+            && track.paths.is_calm(self.scenario.nodes)
+            && track.roles[node] == Role::Active
+            && (priority..before).contains(&instance.members[other].priority)
+            && instance.members[other].priority > priority
+            && settled(other)
+            && settled(node)
+        {
+            let skew = stretch(instance.skew(other, instance.slowest));
+            let interval = stretch(instance.interval(node));
+            track.weakened = Some((node, now + interval + skew + latency + 2 * slack));
         }
     }
 
@@ -150,19 +228,19 @@ impl<'a> Monitor<'a> {
     /// `node` was Active and stops cleanly: from now on a successor is due.
     pub(crate) fn stopped(&mut self, now: u64, index: usize, node: usize) {
         let Scenario { nodes, .. } = *self.scenario;
-        let instance = &self.scenario.instances[index];
+        let instance = &self.instances[index];
         let (latency, slack) = (self.scenario.latency(), self.scenario.slack());
         let track = &mut self.tracks[index];
-        if !self.paths.lossy && now > track.last_sent + latency {
+        if !self.scenario.grouped && !track.paths.lossy && now > track.last_sent + latency {
             let alone = (0..nodes).all(|other| other == node || track.roles[other] != Role::Active);
             let skew = (0..nodes)
                 .filter(|&other| {
                     other != node
                         && track.roles[other] == Role::Candidate
                         && now > track.since[other] + slack + latency
-                        && !self.paths.cut[node][other]
+                        && !track.paths.cut[node][other]
                 })
-                .map(|other| instance.skew(other, instance.slowest()))
+                .map(|other| instance.skew(other, instance.slowest))
                 .min();
             if let Some(skew) = skew
                 && alone
@@ -178,8 +256,9 @@ impl<'a> Monitor<'a> {
         now: u64,
         disturbance: bool,
         roles: &[[Role; NODES]],
-        paths: Paths,
+        paths: &[Paths],
     ) -> Result<(), Violation> {
+        self.judge_split(now)?;
         for index in 0..self.tracks.len() {
             self.judge(now, index)?;
         }
@@ -192,20 +271,23 @@ impl<'a> Monitor<'a> {
         if disturbance {
             self.disturbed = now;
         }
-        self.paths = paths;
-        for (index, roles) in roles.iter().enumerate() {
+        for (index, (roles, paths)) in roles.iter().zip(paths).enumerate() {
+            self.tracks[index].paths = *paths;
             self.update(now, disturbance, index, roles)?;
         }
+        self.update_unheld(now);
+        self.split = self
+            .is_split()
+            .then(|| self.split.filter(|_| !disturbance).unwrap_or(now));
         Ok(())
     }
 
     fn judge(&self, now: u64, index: usize) -> Result<(), Violation> {
         let Scenario { nodes, .. } = *self.scenario;
         let track = &self.tracks[index];
-        let instance = &self.scenario.instances[index];
         let (latency, slack) = (self.scenario.latency(), self.scenario.slack());
         for node in 0..nodes {
-            let limit = stretch(instance.active_down(node, instance.slowest())) + latency + slack;
+            let limit = self.patience(node) + latency + slack;
             if let Some(since) = track.unheld[node]
                 && now > since + limit
             {
@@ -232,11 +314,21 @@ impl<'a> Monitor<'a> {
                 }
             }
         }
+        if let Some((node, until)) = track.weakened
+            && now > until
+        {
+            return violated(
+                "weakened",
+                format!(
+                    "instance {index}: node {node} is weaker than a Backup, still Active at {until}"
+                ),
+            );
+        }
         if let Some((since, limit)) = track.successor
             && now > since + limit
         {
             return violated(
-                "clean stop",
+                "release",
                 format!("instance {index}: nobody Active {limit} ns after the release at {since}"),
             );
         }
@@ -244,21 +336,27 @@ impl<'a> Monitor<'a> {
     }
 
     fn judge_greatest(&self, now: u64, index: usize) -> Result<(), Violation> {
-        let Scenario { nodes, .. } = *self.scenario;
-        if !self.paths.is_calm(nodes) {
+        let Scenario { nodes, grouped, .. } = *self.scenario;
+        let track = &self.tracks[index];
+        if grouped || !track.paths.is_calm(nodes) {
             return Ok(());
         }
-        let track = &self.tracks[index];
-        let instance = &self.scenario.instances[index];
+        let instance = &self.instances[index];
         for node in 0..nodes {
             let member = instance.members[node];
             let is_greatest = (0..nodes).all(|other| {
                 other == node
                     || track.roles[other] == Role::Off
-                    || self.paths.cut[node][other]
+                    || track.paths.cut[node][other]
                     || instance.members[other].priority < member.priority
             });
-            let limit = stretch(instance.active_down(node, instance.slowest()))
+            // The delay begins when a lesser one takes over, which may be an
+            // Active_Down_Interval later; and after it Active_Down has to pass again.
+            let bar = match member.preempt_delay {
+                0 => 0,
+                delay => delay + instance.slowest + instance.longest_down(node),
+            };
+            let limit = stretch(instance.longest_down(node) + member.startup_delay + bar)
                 + self.scenario.latency()
                 + 2 * self.scenario.slack();
             if is_greatest
@@ -295,22 +393,21 @@ impl<'a> Monitor<'a> {
                 track.unheld[node] = None;
             }
         }
+        if let Some((node, _)) = track.weakened
+            && (disturbance || track.roles[node] != Role::Active)
+        {
+            track.weakened = None;
+        }
         if disturbance || track.roles.contains(&Role::Active) {
             track.successor = None;
         }
         for node in 0..nodes {
-            let track = &mut self.tracks[index];
-            let held = (0..nodes).any(|other| {
-                other != node && track.roles[other] == Role::Active && !self.paths.cut[other][node]
-            });
-            track.unheld[node] = (track.roles[node] == Role::Candidate && !held)
-                .then(|| track.unheld[node].unwrap_or(now));
             for other in 0..node {
                 let track = &mut self.tracks[index];
                 let together = track.roles[node] == Role::Active
                     && track.roles[other] == Role::Active
-                    && self.paths.both_ways(node, other)
-                    && !self.paths.lossy;
+                    && track.paths.both_ways(node, other)
+                    && !track.paths.lossy;
                 if !together {
                     track.pairs[node][other] = None;
                 } else if disturbance || track.pairs[node][other].is_none() {
@@ -323,6 +420,73 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 
+    /// How long `node` may wait when nobody holds it back: its group as long as the
+    /// slowest member.
+    fn patience(&self, node: usize) -> u64 {
+        let wait = |instance: &Instance| {
+            let Instance { slowest, .. } = *instance;
+            let group = if self.scenario.grouped { slowest } else { 0 };
+            stretch(instance.longest_down(node) + instance.members[node].startup_delay + group)
+        };
+        self.instances.iter().map(wait).max().unwrap_or(0)
+    }
+
+    fn update_unheld(&mut self, now: u64) {
+        let Scenario { nodes, grouped, .. } = *self.scenario;
+        let held = |track: &Track, node: usize| {
+            (0..nodes).any(|other| {
+                other != node && track.roles[other] == Role::Active && !track.paths.cut[other][node]
+            })
+        };
+        let is_let = |track: &Track, node: usize| match track.roles[node] {
+            Role::Off => false,
+            Role::Active => true,
+            Role::Candidate => !held(track, node),
+        };
+        for node in 0..nodes {
+            let all = self.tracks.iter().all(|track| is_let(track, node));
+            for track in &mut self.tracks {
+                let waits = track.roles[node] == Role::Candidate
+                    && if grouped { all } else { is_let(track, node) };
+                track.unheld[node] = waits.then(|| track.unheld[node].unwrap_or(now));
+            }
+        }
+    }
+
+    /// Whether two nodes that hear each other have one member of the group each.
+    fn is_split(&self) -> bool {
+        let Scenario { nodes, grouped, .. } = *self.scenario;
+        let [one, other] = self.tracks.as_slice() else {
+            return false;
+        };
+        let has = |track: &Track, node: usize| track.roles[node] == Role::Active;
+        let is_calm = |track: &Track| track.paths.is_calm(nodes);
+        grouped
+            && is_calm(one)
+            && is_calm(other)
+            && (0..nodes).any(|a| {
+                (0..nodes).any(|b| {
+                    a != b
+                        && (has(one, a) && !has(other, a))
+                        && (has(other, b) && !has(one, b))
+                        && !one.paths.cut[a][b]
+                        && !other.paths.cut[a][b]
+                })
+            })
+    }
+
+    fn judge_split(&self, now: u64) -> Result<(), Violation> {
+        let longest = (0..self.scenario.nodes).map(|node| self.patience(node));
+        let limit = longest.max().unwrap_or(0) + self.scenario.latency() + self.scenario.slack();
+        match self.split {
+            Some(since) if now > since + limit => violated(
+                "groups",
+                format!("two nodes share the group since {since}, longer than {limit} ns"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn pair_limit(
         &self,
         now: u64,
@@ -331,7 +495,7 @@ impl<'a> Monitor<'a> {
         one: usize,
         other: usize,
     ) -> Result<u64, Violation> {
-        let instance = &self.scenario.instances[index];
+        let instance = &self.instances[index];
         let track = &self.tracks[index];
         let meeting = self.scenario.latency() + self.scenario.slack();
         let (greater, lesser) = if instance.outranks(one, other) {
@@ -348,7 +512,7 @@ impl<'a> Monitor<'a> {
         }
         let unheard =
             now <= track.since[greater] + meeting || now <= self.disturbed + interval + meeting;
-        if instance.is_uniform() && !unheard {
+        if instance.is_uniform && !unheard {
             return violated(
                 "two Actives",
                 format!(

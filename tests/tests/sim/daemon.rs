@@ -1,22 +1,22 @@
 //! The driver's order around a real [`Engine`], as `ha-user/src/driver/mod.rs`
 //! has it: events, then commands, then deadlines; the kernel's record is read
-//! before a deadline passes and once more when Active has been published.
+//! before a deadline passes and once more after each publication.
 //!
-//! A change of state takes time until it is published. Meanwhile the kernel
+//! A change of what the kernel sorts by takes time until it is published. Meanwhile the kernel
 //! sorts by the old state and the driver does nothing else, so a turn can stop
 //! half-way ([`Daemon::turn`] returns `true`) and is taken up again.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use ha_common::{
     abi,
-    fsm::{Action, Advert, Parameters, StateKind},
+    fsm::{Action, Advert, FaultCause, Parameters, Sorting, StateKind, TrackerId},
     time::Timestamp,
     types::{Centiseconds, Priority, RouterAddress},
 };
-use ha_user::engine::{Engine, InstanceId};
+use ha_user::engine::{Engine, InstanceId, Tracking};
 
-use super::{frame, kernel::Slot, scenario::Scenario};
+use super::{frame, kernel::Slot, scenario::Instance};
 
 /// Events that the ring holds: each takes its 56 octets and a header of 8.
 const RING: usize = abi::EVENTS_BYTES as usize / 64 - 1;
@@ -25,7 +25,10 @@ const EVENTS_PER_TURN: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command {
-    Link { up: bool },
+    Link { link: usize, up: bool },
+    Tracker { up: bool },
+    Detach { link: usize },
+    Attach { link: usize },
     Shutdown,
 }
 
@@ -51,41 +54,63 @@ pub(crate) struct Daemon {
     ring: VecDeque<abi::Event>,
     pub(crate) commands: VecDeque<Command>,
     looked_at_ns: Vec<u64>,
-    link_up: bool,
+    /// Of each instance: its link, what is published of it at first, its address.
+    links: Vec<(usize, abi::Instance)>,
+    link_up: [bool; 2],
     stopping: bool,
     phase: Phase,
     taken: usize,
     acting_at: Timestamp,
-    /// A change of state that is not published yet.
-    publishing: Option<(InstanceId, StateKind)>,
+    /// What the kernel is to sort by, not published yet.
+    publishing: Option<(InstanceId, Sorting)>,
 }
 
 impl Daemon {
     /// A daemon that starts at `now`; its first [`turn`](Self::turn) acts on it.
-    pub(crate) fn start(scenario: &Scenario, node: usize, now: Timestamp, link_up: bool) -> Self {
-        let slots: Vec<Slot> = (0..scenario.instances.len())
-            .map(|index| Slot::new(frame::published(scenario, node, index)))
+    pub(crate) fn start(
+        instances: &[Instance],
+        grouped: bool,
+        node: usize,
+        now: Timestamp,
+        link_up: [bool; 2],
+    ) -> Self {
+        let links: Vec<(usize, abi::Instance)> = (0..)
+            .zip(instances)
+            .map(|(index, instance)| (instance.link, frame::published(instance, node, index)))
             .collect();
-        let mut engine = Engine::new(scenario.instances.iter().map(|instance| {
+        let parameters = instances.iter().map(|instance| {
             let member = &instance.members[node];
             Parameters {
-                version: instance.version,
-                priority: Priority(member.priority),
-                address: frame::address(instance.family, node),
                 preempt: member.preempt,
-                advertisement_interval: Centiseconds(member.interval_cs).to_duration(),
+                preempt_delay: Duration::from_nanos(member.preempt_delay),
+                startup_delay: Duration::from_nanos(member.startup_delay),
+                quick_preempt: member.quick_preempt,
+                announce: instance.announce,
+                ..Parameters::new(
+                    instance.version,
+                    Priority(member.priority),
+                    frame::address(instance.family, member.host),
+                    Centiseconds(member.interval_cs).to_duration(),
+                )
             }
-        }));
-        for id in engine.ids() {
-            engine.handle_startup(now, id);
-            if !link_up {
-                engine.handle_fault(now, id);
-            }
-        }
-        Self {
-            looked_at_ns: vec![0; slots.len()],
-            engine,
-            slots,
+        });
+        let tracking = |instance: &Instance| Tracking {
+            tracker: TrackerId(0),
+            weight: instance.members[node].weight,
+            reverse: false,
+        };
+        let trackings = instances.iter().map(|instance| vec![tracking(instance)]);
+        let members = (0..).map(InstanceId).take(instances.len());
+        let groups = if grouped {
+            vec![members.collect()]
+        } else {
+            Vec::new()
+        };
+        let mut daemon = Self {
+            looked_at_ns: vec![0; links.len()],
+            engine: Engine::new(parameters, trackings.collect(), groups),
+            slots: links.iter().map(|(_, first)| Slot::new(*first)).collect(),
+            links,
             ring: VecDeque::new(),
             commands: VecDeque::new(),
             link_up,
@@ -94,7 +119,27 @@ impl Daemon {
             taken: 0,
             acting_at: now,
             publishing: None,
+        };
+        for id in daemon.engine.ids() {
+            daemon.take_part(now, id);
         }
+        daemon
+    }
+
+    fn take_part(&mut self, now: Timestamp, id: InstanceId) {
+        let (link, first) = self.links[id.0 as usize];
+        if self.link_up[link] {
+            self.engine.handle_recovery(now, id, FaultCause::Interface);
+        } else {
+            self.engine.handle_fault(now, id, FaultCause::Interface);
+        }
+        let address = RouterAddress(first.own_address);
+        self.engine.handle_attached(now, id, address);
+    }
+
+    fn on_link(&self, link: usize) -> Vec<InstanceId> {
+        let is_on = |id: &InstanceId| self.links[id.0 as usize].0 == link;
+        self.engine.ids().filter(is_on).collect()
     }
 
     /// The kernel program receives `advert`; whether that wakes the daemon.
@@ -130,19 +175,20 @@ impl Daemon {
 
     /// Goes on where the last turn stopped; `true` if a publication has begun.
     pub(crate) fn turn(&mut self, now: Timestamp, out: &mut Vec<Effect>) -> bool {
-        if let Some((id, to)) = self.publishing.take() {
-            self.slots[id.0 as usize].instance.state = to.code();
-            if to == StateKind::Active
-                && let Some(advert) = self.unseen(id)
-            {
+        if let Some((id, sorting)) = self.publishing.take() {
+            let instance = &mut self.slots[id.0 as usize].instance;
+            instance.state = sorting.state.code();
+            instance.priority = sorting.priority.0;
+            instance.preempt = u8::from(sorting.preempt);
+            if let Some(advert) = self.unseen(id) {
                 self.engine.handle_advert(self.acting_at, id, &advert);
             }
         }
         loop {
             while let Some((id, action)) = self.engine.poll_action() {
                 out.push(Effect::Act(id.0 as usize, action, self.acting_at));
-                if let Action::Transition { to, .. } = action {
-                    self.publishing = Some((id, to));
+                if let Action::UpdateKernel(sorting) = action {
+                    self.publishing = Some((id, sorting));
                     return true;
                 }
             }
@@ -159,8 +205,27 @@ impl Daemon {
                     None => self.phase = Phase::Commands,
                 },
                 Phase::Commands => match self.commands.pop_front() {
-                    Some(Command::Link { up }) => self.handle_link(now, up),
-                    Some(Command::Shutdown) => self.stopping = true,
+                    Some(Command::Link { link, up }) => self.handle_link(now, link, up),
+                    Some(Command::Tracker { up }) => {
+                        for id in self.engine.ids() {
+                            if let Some(sorted_before) = self.unseen(id) {
+                                self.engine.handle_advert(now, id, &sorted_before);
+                            }
+                        }
+                        self.engine.handle_tracker(now, TrackerId(0), up);
+                    }
+                    Some(Command::Detach { link }) => {
+                        for id in self.on_link(link) {
+                            self.engine.handle_detached(now, id);
+                        }
+                    }
+                    Some(Command::Attach { link }) => self.attach(now, link),
+                    Some(Command::Shutdown) => {
+                        self.stopping = true;
+                        for id in self.engine.ids() {
+                            self.engine.handle_shutdown(now, id);
+                        }
+                    }
                     None => self.phase = Phase::Deadlines,
                 },
                 Phase::Deadlines => {
@@ -169,11 +234,8 @@ impl Daemon {
                             self.engine.handle_advert(now, id, &advert);
                         }
                         self.engine.handle_timeout(now, id);
-                    } else if self.stopping {
+                    } else if self.stopping && self.engine.has_stopped() {
                         self.phase = Phase::Stopped;
-                        for id in self.engine.ids() {
-                            self.engine.handle_shutdown(now, id);
-                        }
                     } else {
                         self.phase = Phase::Events;
                         self.taken = 0;
@@ -196,9 +258,9 @@ impl Daemon {
         if advert.priority == Priority::RELEASE && self.engine.state(id) == StateKind::Active {
             out.push(Effect::Released(event.index as usize));
         }
-        // A release shortens what is left of Active_Down, so what is left has to be
-        // known: the engine's deadline may still count from an older arrival.
-        if event.kind == abi::EVENT_RELEASE
+        // Both shorten what is left of Active_Down, so what is left and who holds
+        // back has to be known: the engine may still count from an older arrival.
+        if matches!(event.kind, abi::EVENT_RELEASE | abi::EVENT_WEAKENED)
             && let Some(held_back_by) = self.unseen(id)
         {
             self.engine.handle_advert(now, id, &held_back_by);
@@ -206,16 +268,30 @@ impl Daemon {
         self.engine.handle_advert(now, id, &advert);
     }
 
-    fn handle_link(&mut self, now: Timestamp, up: bool) {
-        if self.link_up == up {
+    fn handle_link(&mut self, now: Timestamp, link: usize, up: bool) {
+        if self.link_up[link] == up {
             return;
         }
-        self.link_up = up;
-        for id in self.engine.ids() {
+        self.link_up[link] = up;
+        for id in self.on_link(link) {
             if up {
-                self.engine.handle_recovery(now, id);
+                self.engine.handle_recovery(now, id, FaultCause::Interface);
             } else {
-                self.engine.handle_fault(now, id);
+                self.engine.handle_fault(now, id, FaultCause::Interface);
+            }
+        }
+    }
+
+    /// A new interface: the kernel's rows are cleared, and what it told of the old
+    /// one is void.
+    fn attach(&mut self, now: Timestamp, link: usize) {
+        for id in self.on_link(link) {
+            let place = id.0 as usize;
+            self.ring.retain(|event| event.index != id.0);
+            self.slots[place] = Slot::new(self.links[place].1);
+            self.looked_at_ns[place] = 0;
+            if !self.stopping {
+                self.take_part(now, id);
             }
         }
     }

@@ -15,11 +15,10 @@ use ha_common::{
     },
 };
 
-use super::scenario::{Instance, Scenario};
+use super::scenario::Instance;
 
-/// Primary address of a node: the later in the list, the greater.
-pub(crate) fn address(family: AddressFamily, node: usize) -> RouterAddress {
-    let host = u8::try_from(node + 1).expect("few nodes");
+/// Primary address of a router: the greater its `host`, the greater.
+pub(crate) fn address(family: AddressFamily, host: u8) -> RouterAddress {
     match family {
         AddressFamily::Ipv4 => Ipv4Addr::new(10, 0, 0, host).into(),
         AddressFamily::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host.into()).into(),
@@ -40,8 +39,7 @@ fn virtual_addresses(family: AddressFamily) -> [RouterAddress; 2] {
 }
 
 /// What `node` publishes of instance `index` when it starts.
-pub(crate) fn published(scenario: &Scenario, node: usize, index: usize) -> abi::Instance {
-    let instance = &scenario.instances[index];
+pub(crate) fn published(instance: &Instance, node: usize, index: usize) -> abi::Instance {
     let member = &instance.members[node];
     let addresses = virtual_addresses(instance.family);
     let interval = u64::from(member.interval_cs) * 10_000_000;
@@ -56,7 +54,7 @@ pub(crate) fn published(scenario: &Scenario, node: usize, index: usize) -> abi::
         preempt: u8::from(member.preempt),
         min_ttl: 255,
         address_count: 2,
-        own_address: address(instance.family, node).0,
+        own_address: address(instance.family, member.host).0,
         ..abi::Instance::zeroed()
     }
 }
@@ -73,7 +71,7 @@ pub(crate) fn pass(
     receiver: &abi::Instance,
 ) -> Result<Advert, String> {
     let family = instance.family;
-    let source = address(family, node);
+    let source = address(family, instance.members[node].host);
     let interval = Centiseconds(instance.members[node].interval_cs);
     let message = Outgoing {
         version: instance.version,

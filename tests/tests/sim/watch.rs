@@ -1,26 +1,29 @@
 //! What one router owes by itself, checked as it acts. Times are its own clock's.
 //!
 //! - It takes over no earlier than Active_Down_Interval after the last
-//!   advertisement that holds it back, or Skew_Time after a release: computed
+//!   advertisement that holds it back, or Skew_Time after a release: or of a first
+//!   advertisement below ours from who held it back (`quick_preempt`): computed
 //!   here from all that has arrived, without the code under test.
 //! - It yields to nobody but one that outranks it.
-//! - Addresses are installed in Active, removed on leaving, and after each turn
-//!   are where Active is. (A killed daemon's addresses stay: nobody is there to
+//! - Addresses are installed in Active, stay while it releases, and go at most
+//!   20 ms after it has yielded; after each turn they are nowhere else. (A killed daemon's addresses stay: nobody is there to
 //!   remove them; they go when it starts again.)
 //! - A takeover advertises before it installs, installs before it announces, and
 //!   announces before it is done; while it lasts, the announcements are repeated
 //!   on their schedule, and never more than one per tenth of a second.
+//! - An Active that hears a lesser one announces the addresses anew, within an
+//!   event gap, ANNOUNCE_GAP and an interval, given that nothing else changes.
 //! - The Active advertises from deadline to deadline: nothing but a release
 //!   moves the next one, and nothing makes up for what a stall missed.
 //! - No storm: per interval one advertisement, one per takeover, one per release
 //!   heard, and at most one per tenth of the interval for losing ones.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use ha_common::{
-    fsm::{Action, Reason, StateKind},
+    fsm::{Action, AnnounceSchedule, Reason, Sorting, StateKind},
     time::Timestamp,
-    types::Priority,
+    types::{Priority, RouterAddress},
     wire::vrrp::Advert,
 };
 
@@ -30,17 +33,19 @@ use super::{
     scenario::Instance,
 };
 
-/// When announcements are repeated, after the takeover (docs/ARCHITECTURE.md).
-const ANNOUNCED_AFTER: [Duration; 4] = [
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-];
+/// Arrivals that are remembered.
+const PAST: usize = 32;
 
-/// One virtual router on one node.
-pub(crate) struct Watch {
-    node: usize,
+/// How long addresses stay when another router has taken over.
+const LINGER: Duration = Duration::from_millis(20);
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What keeps a Backup from taking over.
+#[derive(Clone, Copy, Default)]
+struct Held {
     /// The last arrival that holds Active_Down back, or the start, and its interval.
     hold: (u64, u64),
     /// Of later arrivals that were sorted by the rules of Active, and so may count
@@ -48,13 +53,39 @@ pub(crate) struct Watch {
     doubtful: Option<(u64, u64)>,
     /// The first release since then.
     release: Option<u64>,
+    /// The first losing advertisement of a holder since the last that holds.
+    weakened: Option<u64>,
+}
+
+/// One virtual router on one node.
+pub(crate) struct Watch {
+    node: usize,
+    held: Held,
+    /// What it was before each of the last arrivals: a decision that is carried out
+    /// only now was made without what has arrived since.
+    past: VecDeque<(u64, Held)>,
+    /// Routers that have held it back since it became Backup, or may have.
+    holders: Vec<RouterAddress>,
+    /// Until when it was held back, when it decided to take over: what arrives
+    /// while that is published comes too late to count.
+    decided: Option<u64>,
     /// Whether the addresses are on the interface.
     pub(crate) installed: bool,
+    /// When they have to be gone, if they are about to go.
+    leaving_at: Option<Timestamp>,
     advertised: bool,
+    /// By which it decided last.
+    priority: Priority,
     /// By its last transition.
     state: StateKind,
     announced: u32,
     took_over_at: u64,
+    /// Others have made it begin the announcements anew.
+    asked: bool,
+    /// By when it has to have announced, as another Active was heard.
+    owed: Option<u64>,
+    /// When the kernel last told of a lesser one.
+    met: Option<u64>,
     /// It has run all the time since it took over.
     unbroken: bool,
     next_due: u64,
@@ -67,14 +98,20 @@ impl Watch {
     pub(crate) fn new(node: usize) -> Self {
         Self {
             node,
-            hold: (0, 0),
-            doubtful: None,
-            release: None,
+            held: Held::default(),
+            past: VecDeque::new(),
+            holders: Vec::new(),
+            met: None,
+            decided: None,
             installed: false,
+            leaving_at: None,
             advertised: false,
+            priority: Priority::RELEASE,
             state: StateKind::Init,
             announced: 0,
             took_over_at: 0,
+            asked: false,
+            owed: None,
             unbroken: false,
             next_due: 0,
             bucket: 0,
@@ -86,58 +123,104 @@ impl Watch {
     /// The daemon starts; what a predecessor left on the interface is removed.
     pub(crate) fn start(&mut self) {
         self.installed = false;
+        self.leaving_at = None;
         self.advertised = false;
         self.state = StateKind::Init;
+    }
+
+    /// Whether addresses may be on the interface, after all that was due at `now`.
+    pub(crate) fn may_have_addresses(&self, now: Timestamp) -> bool {
+        !self.installed
+            || matches!(self.state, StateKind::Active | StateKind::Releasing)
+            || self.leaving_at.is_some_and(|at| now < at)
     }
 
     pub(crate) fn pause(&mut self) {
         self.unbroken = false;
     }
 
-    /// A valid advertisement arrives while the kernel program sorts: by the rules
-    /// of `role`, which are Active's until the end of Active is published. In that
-    /// moment, one that could only hold back a Backup need not count.
+    /// The world has changed: nothing is owed to what was before.
+    pub(crate) fn forgive(&mut self) {
+        self.owed = None;
+    }
+
+    /// A valid advertisement arrives. The kernel program sorts it by what is
+    /// published and the engine by what it has decided; where they differ, it need
+    /// not count. `meeting` is how long another Active may go unanswered.
     pub(crate) fn hear(
         &mut self,
         now: Timestamp,
         instance: &Instance,
-        role: StateKind,
+        [published, decided]: [Sorting; 2],
         advert: &Advert,
+        meeting: u64,
     ) {
         let own = &instance.members[self.node];
-        let preempts = own.preempt || own.priority == 255;
-        let holds = advert.priority.0 >= own.priority || !preempts;
-        let ours = (own.priority, frame::address(instance.family, self.node));
-        let outranks = (advert.priority.0, advert.source) > ours;
+        let outranks = |by: Sorting| {
+            (advert.priority, advert.source)
+                > (by.priority, frame::address(instance.family, own.host))
+        };
+        let holds = |by: Sorting| match by.state {
+            StateKind::Active | StateKind::Releasing => outranks(by),
+            _ => advert.priority >= by.priority || !(by.preempt || by.priority == Priority::OWNER),
+        };
+        let now = now.as_nanos();
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back((now, self.held));
         let interval = u64::from(advert.interval.0) * 10_000_000;
+        let is_active = decided.state == StateKind::Active;
         if advert.priority == Priority::RELEASE {
-            self.release.get_or_insert(now.as_nanos());
-        } else if role == StateKind::Active && !outranks {
-            let down = |(at, interval)| at + instance.active_down(self.node, interval);
-            let arrival = (now.as_nanos(), interval);
-            if holds
-                && self
-                    .doubtful
-                    .is_none_or(|before| down(arrival) < down(before))
-            {
-                self.doubtful = Some(arrival);
+            self.held.release.get_or_insert(now);
+            self.asked |= is_active;
+            return;
+        }
+        self.asked |= is_active;
+        if is_active && published.state == StateKind::Active && !outranks(decided) {
+            // The kernel tells once per gap.
+            let gap = instance.interval(self.node) / 10;
+            let is_told = self.met.is_none_or(|met| now >= met + gap.max(1_000_000));
+            if self.unbroken && is_told {
+                self.met = Some(now);
+                self.owed.get_or_insert(now + meeting);
             }
-        } else if holds {
+        }
+        // While it is barred the engine may lift the bar before that is published.
+        let is_barred = own.preempt_delay > 0 && advert.priority.0 < own.priority;
+        // While it releases any advertisement is a successor's, only the first counts.
+        let is_releasing = decided.state == StateKind::Releasing;
+        let certain = holds(published) && holds(decided) && !is_barred && !is_releasing;
+        let possible = holds(published) || holds(decided) || advert.priority.0 >= own.priority;
+        if certain {
             // Two in one nanosecond have no order: either may count.
-            let tied = self.hold.0 == now.as_nanos();
+            let tied = self.held.hold.0 == now;
             let interval = if tied {
-                interval.min(self.hold.1)
+                interval.min(self.held.hold.1)
             } else {
                 interval
             };
-            self.hold = (now.as_nanos(), interval);
-            self.doubtful = None;
-            self.release = None;
+            self.held.hold = (now, interval);
+            self.held.doubtful = None;
+            self.held.release = None;
+            self.held.weakened = None;
+            self.holders.push(advert.source);
+        } else if possible {
+            let down = |(at, interval)| at + instance.active_down(self.node, interval);
+            let is_less = |before| down((now, interval)) < down(before);
+            if self.held.doubtful.is_none_or(is_less) {
+                self.held.doubtful = Some((now, interval));
+            }
+            self.holders.push(advert.source);
+        }
+        if !certain && own.quick_preempt && self.holders.contains(&advert.source) {
+            self.held.weakened.get_or_insert(now);
         }
     }
 
     /// A release is handed to the Active.
     pub(crate) fn released(&mut self, now: Timestamp, instance: &Instance) {
+        self.asked = true;
         self.next_due = now.as_nanos() + instance.interval(self.node);
         self.allowed += 1;
     }
@@ -152,6 +235,16 @@ impl Watch {
     ) -> Result<(), Violation> {
         let node = self.node;
         // An advertisement that is not an Active's is the first step of a takeover.
+        if let Some(until) = self.owed
+            && at.as_nanos() > until
+            && self.unbroken
+            && self.state == StateKind::Active
+        {
+            return violated(
+                "healing",
+                format!("node {node} has met a second Active and not announced by {until}"),
+            );
+        }
         let follows = self.advertised && self.state != StateKind::Active;
         if follows && action != Action::InstallAddresses && !self.installed {
             return violated(
@@ -170,17 +263,21 @@ impl Watch {
                 }
             }
             Action::InstallAddresses => {
-                if self.installed || !self.advertised {
+                let is_there = self.installed && self.leaving_at.is_none();
+                if is_there || !self.advertised {
                     return violated(
                         "addresses",
                         format!("node {node} installs twice, or before it advertises"),
                     );
                 }
                 self.installed = true;
+                self.leaving_at = None;
                 self.announced = 0;
+                self.asked = false;
             }
             Action::Announce => {
                 self.announced += 1;
+                self.owed = None;
                 if !self.installed {
                     return violated("addresses", format!("node {node} announces without them"));
                 }
@@ -190,26 +287,64 @@ impl Watch {
                     return violated("addresses", format!("node {node} removes them twice"));
                 }
                 self.installed = false;
+                self.leaving_at = None;
+            }
+            Action::Resumed { silence } => {
+                if self.unbroken || silence < Duration::from_nanos(3 * instance.interval(node)) {
+                    return violated("pauses", format!("node {node} resumes after {silence:?}"));
+                }
+            }
+            Action::UpdateKernel(sorting) => {
+                self.priority = sorting.priority;
+                if sorting.state == StateKind::Active {
+                    self.decided
+                        .get_or_insert(self.held_back_until(at, instance));
+                }
             }
             Action::Transition { from, to, reason } => {
                 self.advertised = false;
                 self.state = to;
+                let decided = self.decided.take();
                 if from == StateKind::Active {
-                    self.check_announcements(now, slack)?;
+                    self.check_announcements(now, slack, &instance.announce)?;
+                    self.owed = None;
                     self.allowed += 1;
                 }
-                if self.installed != (to == StateKind::Active) {
+                let serves = matches!(to, StateKind::Active | StateKind::Releasing);
+                if self.installed
+                    && matches!(reason, Reason::Outranked { .. } | Reason::HandedOver { .. })
+                {
+                    self.leaving_at = Some(now.max(at) + LINGER);
+                }
+                if self.installed != (serves || self.leaving_at.is_some()) {
                     return violated(
                         "addresses",
                         format!("node {node}: installed is {} in {to}", self.installed),
                     );
                 }
-                self.enter(at, instance, to, reason)?;
+                self.enter(at, instance, to, reason, decided)?;
                 // Paused between the decision and this: what is due counts from before.
                 self.unbroken &= now.since(at).as_nanos() <= u128::from(slack);
             }
         }
         Ok(())
+    }
+
+    /// The earliest that Active_Down or Skew_Time can have passed, as known at `at`.
+    fn held_back_until(&self, at: Timestamp, instance: &Instance) -> u64 {
+        let node = self.node;
+        let mut past = self.past.iter();
+        let then = past.find(|(arrival, _)| *arrival >= at.as_nanos());
+        let held = then.map_or(self.held, |(_, before)| *before);
+        let mut until = u64::MAX;
+        for (heard, interval) in [Some(held.hold), held.doubtful].into_iter().flatten() {
+            until = until.min(heard + instance.active_down(node, interval));
+            // A release, or less than what held us back, and after a release too.
+            for shortened in [held.release, held.weakened].into_iter().flatten() {
+                until = until.min(shortened + instance.skew(node, interval));
+            }
+        }
+        until
     }
 
     fn enter(
@@ -218,19 +353,30 @@ impl Watch {
         instance: &Instance,
         to: StateKind,
         reason: Reason,
+        decided: Option<u64>,
     ) -> Result<(), Violation> {
         let node = self.node;
         let now = at.as_nanos();
         let own = instance.members[node];
         match (to, reason) {
-            (StateKind::Backup, Reason::Startup | Reason::Recovery) => {
-                self.hold = (now, instance.interval(node));
-                self.doubtful = None;
-                self.release = None;
+            (
+                StateKind::Backup,
+                Reason::Startup | Reason::Recovery | Reason::NoSuccessor { .. },
+            ) => {
+                self.held.hold = match (own.priority, reason) {
+                    // Takes over as soon as it may.
+                    (255, _) => (0, 0),
+                    (_, Reason::Startup) => (now + own.startup_delay, instance.interval(node)),
+                    _ => (now, instance.interval(node)),
+                };
+                self.holders.clear();
+                self.held.weakened = None;
+                self.held.doubtful = None;
+                self.held.release = None;
             }
             (StateKind::Backup, Reason::Outranked { by, priority }) => {
-                let theirs = (priority.0, by);
-                if theirs <= (own.priority, frame::address(instance.family, node)) {
+                let theirs = (priority, by);
+                if theirs <= (self.priority, frame::address(instance.family, own.host)) {
                     return violated(
                         "yielding",
                         format!("node {node} yields to {theirs:?}, which does not outrank it"),
@@ -238,22 +384,14 @@ impl Watch {
                 }
             }
             (StateKind::Active, _) => {
-                let (heard, interval) = self.hold;
-                let down = [Some(self.hold), self.doubtful]
-                    .into_iter()
-                    .flatten()
-                    .map(|(heard, interval)| heard + instance.active_down(node, interval))
-                    .fold(u64::MAX, u64::min);
-                let skewed = self
-                    .release
-                    .map_or(u64::MAX, |release| release + instance.skew(node, interval));
+                let until = decided.unwrap_or_else(|| self.held_back_until(at, instance));
                 let starts = matches!(reason, Reason::Owner | Reason::Recovery);
-                if now < down.min(skewed) && !(starts && own.priority == 255) {
+                if now < until && !(starts && own.priority == 255) {
                     return violated(
                         "early takeover",
                         format!(
-                            "node {node} takes over at {now} of its clock; it is held back since \
-                             {heard} until {down}, by a release until {skewed}; {reason:?}"
+                            "node {node} takes over at {now} of its clock; it is held back until \
+                             {until}; {reason:?}"
                         ),
                     );
                 }
@@ -274,24 +412,48 @@ impl Watch {
     }
 
     /// How many announcements there must have been by `now`.
-    pub(crate) fn check_announcements(&self, now: Timestamp, slack: u64) -> Result<(), Violation> {
+    pub(crate) fn check_announcements(
+        &self,
+        now: Timestamp,
+        slack: u64,
+        schedule: &AnnounceSchedule,
+    ) -> Result<(), Violation> {
         let span = now.as_nanos().saturating_sub(self.took_over_at);
-        let due = ANNOUNCED_AFTER
-            .iter()
-            // Each repetition counts from the one before, and so does lateness.
-            .filter(|after| span > after.as_nanos() as u64 + 5 * slack)
-            .count();
-        let least = if self.unbroken { 1 + due as u32 } else { 1 };
-        // Losing advertisements may ask for more, at most one per tenth of a second.
-        let most = 6 + u32::try_from(span / 100_000_000).unwrap_or(u32::MAX - 6);
-        if (least..=most).contains(&self.announced) {
+        let (count, interval) = (u64::from(schedule.count), nanos(schedule.interval));
+        let (delay, refresh) = (nanos(schedule.delay), nanos(schedule.refresh));
+        // Each repetition counts from the one before, and so does lateness.
+        let is_due = |(number, at): &(u64, u64)| span > at + (number + 1) * slack;
+        let row = (0..count).map(|number| (number, number * interval));
+        let second = delay.max(count * interval);
+        let again = (0..if delay > 0 { count } else { 0 })
+            .map(|number| (count + number, second + number * interval));
+        let rows: Vec<(u64, u64)> = row.chain(again).collect();
+        let mut due = rows.iter().filter(|it| is_due(it)).count() as u64;
+        let (number, last) = rows.last().copied().unwrap_or_default();
+        let mut most = 2 * count;
+        if refresh > 0 {
+            let left = span.saturating_sub(last + (number + 1) * slack);
+            due += left / (refresh + slack);
+            most += span / refresh;
+        }
+        let least = if self.unbroken && !self.asked {
+            due.max(1)
+        } else {
+            1
+        };
+        if self.asked || !self.unbroken {
+            // One per tenth of a second, and each begins a row.
+            most += (1 + span / 100_000_000) * (1 + count) + span / interval;
+        }
+        let announced = u64::from(self.announced);
+        if (least..=most).contains(&announced) {
             return Ok(());
         }
         violated(
             "announcements",
             format!(
-                "node {}: {} of them in {span} ns, {least} are due",
-                self.node, self.announced
+                "node {}: {announced} of them in {span} ns, {least} to {most} are due",
+                self.node
             ),
         )
     }
@@ -305,7 +467,7 @@ impl Watch {
     ) -> Result<(), Violation> {
         let now = at.as_nanos();
         // A takeover's first comes before its transition; that one sets the time.
-        let taking_over = !self.installed;
+        let taking_over = self.state != StateKind::Active;
         if taking_over || !self.unbroken {
             return Ok(());
         }
