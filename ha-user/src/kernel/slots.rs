@@ -117,10 +117,12 @@ impl Slots {
         })
     }
 
-    /// Clears slot `index` ([`Instance::index`](ha_common::abi::Instance::index)): nothing was heard, nothing told.
+    /// Clears slot `index` ([`Instance::index`](ha_common::abi::Instance::index)):
+    /// nothing was heard, nothing told.
     ///
     /// To be called while no instance in `instances` uses the slot: before
-    /// [`Instances::publish`], after [`Instances::withdraw`]. (A frame that the
+    /// [`Instances::publish`](super::Instances::publish), after
+    /// [`Instances::withdraw`](super::Instances::withdraw). (A frame that the
     /// kernel program is just working on may still be written down. Its interface is
     /// the old one; the next advertisement on the new one replaces it.)
     ///
