@@ -181,7 +181,7 @@ fn without_another_interface_an_instance_is_in_fault() -> Result<()> {
     host_a.netns.ip("link del spare0\n")?;
     a.await_state("web", "fault", PATIENCE)?;
     b.await_state("web", "active", PATIENCE)?;
-    ensure!(!host_a.has(VIP)?);
+    host_a.await_without(VIP, PATIENCE)?;
     a.stop()?;
     b.stop()
 }
@@ -222,12 +222,9 @@ fn members_of_a_sync_group_move_together() -> Result<()> {
         b.await_state(name, "active", PATIENCE)?;
         a.await_state(name, "fault", PATIENCE)?;
     }
-    ensure!(
-        host_a
-            .addresses()?
-            .iter()
-            .all(|it| !it.starts_with("10.77.0.10"))
-    );
+    for address in [VIP, "10.77.0.101"] {
+        host_a.await_without(address, PATIENCE)?;
+    }
     host_a.netns.ip("link set spare1 up\n")?;
     for name in ["web", "db"] {
         a.await_state(name, "active", PATIENCE)?;

@@ -161,7 +161,7 @@ fn equal_priority_goes_to_the_greater_address() -> Result<()> {
     lab.mend(host_b)?;
     let status = a.await_state("web", "backup", PATIENCE)?;
     ensure!(status.active.as_deref() == Some("10.77.0.2"), "{status:?}");
-    ensure!(!host_a.has(VIP)?);
+    host_a.await_without(VIP, PATIENCE)?;
     let status = b.status()?.context("node-b answers")?;
     ensure!(status.instances[0].state == "active" && status.instances[0].transitions == 2);
     Ok(())
@@ -203,7 +203,7 @@ fn a_dead_active_is_replaced_after_active_down() -> Result<()> {
     let mark = probe.mark();
     pair.b.await_state("web", "backup", PATIENCE)?;
     probe.await_answers(host_a, mark, 50, PATIENCE)?;
-    ensure!(!host_b.has(VIP)?);
+    host_b.await_without(VIP, PATIENCE)?;
     Ok(())
 }
 
@@ -250,7 +250,8 @@ fn preempt_takes_the_address_back() -> Result<()> {
     let mut again = Harrier::start(&pair.lab, host_a, &[high()])?;
     again.await_state("web", "active", PATIENCE)?;
     pair.b.await_state("web", "backup", PATIENCE)?;
-    ensure!(host_a.has(VIP)? && !host_b.has(VIP)?);
+    ensure!(host_a.has(VIP)?);
+    host_b.await_without(VIP, PATIENCE)?;
     Ok(())
 }
 
@@ -343,7 +344,8 @@ fn every_address_of_an_instance_moves() -> Result<()> {
     let pair = Pair::settled(&[Instance::new(200, &cidrs)], &[Instance::new(100, &cidrs)])?;
     let (host_a, host_b) = pair.lab.pair();
     for address in addresses {
-        ensure!(host_a.has(address)? && !host_b.has(address)?, "{address}");
+        ensure!(host_a.has(address)?, "{address}");
+        host_b.await_without(address, PATIENCE)?;
     }
     let mark = pair.at_b.mark();
     let cut_at = pair.lab.cut(host_a)?;
@@ -521,7 +523,8 @@ fn both_families_share_a_vrid() -> Result<()> {
     pair.lab.mend(host_a)?;
     pair.b.await_state("four", "backup", PATIENCE)?;
     pair.b.await_state("six", "backup", PATIENCE)?;
-    ensure!(!host_b.has(VIP)? && !host_b.has(VIP6)?);
+    host_b.await_without(VIP, PATIENCE)?;
+    host_b.await_without(VIP6, PATIENCE)?;
     Ok(())
 }
 
