@@ -281,13 +281,14 @@ impl<'a> World<'a> {
             Action::SendAdvert { priority } => {
                 let last = state == Some(StateKind::Releasing) && priority == Priority::RELEASE;
                 self.send(node, index, priority, last)?;
-                if last {
-                    // That it leaves is a disturbance, and comes before the wait.
-                    self.changed(false)?;
-                    self.monitor.stopped(self.now, index, node);
-                    let due = self.monitor.awaits_successor(index);
-                    self.nodes[node].handed_over[index] = due.then_some(self.now);
-                }
+            }
+            // Whether it has told the others or not.
+            Action::UpdateKernel(sorting) if sorting.state == StateKind::Releasing => {
+                // That it leaves is a disturbance, and comes before the wait.
+                self.changed(false)?;
+                self.monitor.stopped(self.now, index, node);
+                let due = self.monitor.awaits_successor(index);
+                self.nodes[node].handed_over[index] = due.then_some(self.now);
             }
             Action::Transition {
                 to: StateKind::Active,
