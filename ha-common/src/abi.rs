@@ -172,8 +172,10 @@ pub struct Instance {
     /// 1 if advertisements come by unicast, from the sources that have a row in
     /// `unicast_peers`, and 0 if they come by multicast, from anyone.
     pub unicast: u8,
+    /// 1 if the first IPv6 address of an advertisement need not be link-local.
+    pub any_first_address: u8,
     /// Zero.
-    pub reserved: [u8; 4],
+    pub reserved: [u8; 3],
     /// The link-layer address that our addresses are at: the interface's, or the
     /// virtual router's. Only claims of another are foreign.
     pub own_mac: [u8; 6],

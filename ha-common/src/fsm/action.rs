@@ -78,6 +78,8 @@ pub enum Reason {
     },
     /// Another member of our sync group was outranked.
     SteppedDown,
+    /// Somebody wants another router to have the addresses.
+    Drained,
     /// A successor has the addresses.
     HandedOver {
         /// Its address.
@@ -138,6 +140,7 @@ impl fmt::Display for Description {
                 write!(f, "{by} advertises priority {priority}")
             }
             Reason::SteppedDown => f.write_str("another instance of the sync group was outranked"),
+            Reason::Drained => f.write_str("drained by `harrier failover`"),
             Reason::HandedOver { to, priority } => {
                 let to: IpAddr = to.to_ip(self.family);
                 write!(f, "{to} has taken over with priority {priority}")

@@ -3,6 +3,7 @@
 
 mod active;
 mod backup;
+mod reconfigure;
 mod releasing;
 
 use core::time::Duration;
@@ -104,6 +105,8 @@ pub struct VirtualRouter {
     addresses: Addresses,
     /// When it takes over is its group's to say, even for an owner.
     in_group: bool,
+    /// It has been Backup or Active: the delay of a start is behind it.
+    has_run: bool,
 }
 
 impl VirtualRouter {
@@ -115,6 +118,7 @@ impl VirtualRouter {
             state: State::Init,
             addresses: Addresses::Absent,
             in_group: false,
+            has_run: false,
         }
     }
 
@@ -210,6 +214,13 @@ impl VirtualRouter {
         }
     }
 
+    /// Startup event of one that cannot take part from the beginning.
+    pub fn handle_startup_in_fault(&mut self, cause: FaultCause, out: &mut impl Extend<Action>) {
+        if matches!(self.state, State::Init) {
+            self.go(State::Fault, Reason::Fault { cause }, out);
+        }
+    }
+
     /// Shutdown event (§6.4.2, §6.4.3). An Active router goes on serving until a
     /// successor does; it is through when it is in Init and its addresses are
     /// absent.
@@ -272,11 +283,13 @@ impl VirtualRouter {
         }
     }
 
-    /// It can take part again: it starts anew, but for the delay of a start. One
-    /// that is still releasing becomes Backup when it has.
+    /// It can take part again: it starts anew, with the delay of a start if it was in
+    /// fault since then. One that is still releasing becomes Backup when it has, or Active again if
+    /// nobody has taken over.
     pub fn handle_recovery(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
         match &mut self.state {
-            State::Fault => self.enter(now, Reason::Recovery, out),
+            State::Fault if self.has_run => self.enter(now, Reason::Recovery, out),
+            State::Fault => self.enter(now, Reason::Startup, out),
             State::Releasing(releasing) if releasing.then == ReleaseTarget::Fault => {
                 releasing.then = ReleaseTarget::Backup;
             }
@@ -339,16 +352,20 @@ impl VirtualRouter {
 
     /// A deadline may be due (§6.4.2, §6.4.3). Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
-        if let State::Backup(backup) = self.state
-            && now >= backup.active_down_at
-        {
-            self.take_over_after(now, &backup, out);
-        } else {
-            self.handle_upkeep(now, out);
+        match self.state {
+            State::Backup(backup) if now >= backup.active_down_at => {
+                self.take_over_after(now, &backup, out);
+            }
+            State::Releasing(releasing) if releasing.returns() && now >= releasing.until => {
+                self.take_back(now, &releasing, out);
+            }
+            _ => self.handle_upkeep(now, out),
         }
     }
 
-    /// As [`handle_timeout`](Self::handle_timeout), but a Backup stays Backup.
+    /// As [`handle_timeout`](Self::handle_timeout), but it does not become Active:
+    /// a Backup stays Backup, and whoever has released and has no successor
+    /// becomes it.
     pub fn handle_upkeep(&mut self, now: Timestamp, out: &mut impl Extend<Action>) {
         if let Addresses::LeavingAt(at) = self.addresses
             && now >= at

@@ -100,6 +100,15 @@ pub struct Releasing {
     pub successor: Option<Rival>,
 }
 
+impl Releasing {
+    /// Whether it takes its place back if nobody wants it: it can take part, and
+    /// nobody has taken over so far.
+    #[must_use]
+    pub fn returns(&self) -> bool {
+        self.then == ReleaseTarget::Backup && self.successor.is_none()
+    }
+}
+
 /// What follows [`State::Releasing`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReleaseTarget {
@@ -107,7 +116,8 @@ pub enum ReleaseTarget {
     Init,
     /// [`State::Fault`].
     Fault,
-    /// [`State::Backup`]: stepped down with its group, or recovered meanwhile.
+    /// [`State::Backup`]: stepped down with its group, drained, or recovered
+    /// meanwhile. Without a successor it may become Active again instead.
     Backup,
 }
 

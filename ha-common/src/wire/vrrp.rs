@@ -5,7 +5,9 @@ mod encode;
 mod validate;
 
 pub use digest::digest;
-pub use encode::{Authentication, ChecksumForm, EncodeError, MAX_MESSAGE_LEN, Outgoing, encode};
+pub use encode::{
+    Authentication, ChecksumForm, EncodeError, MAX_MESSAGE_LEN, Outgoing, encode, encode_any,
+};
 pub use validate::{Advert, validate};
 
 use core::net::{Ipv4Addr, Ipv6Addr};

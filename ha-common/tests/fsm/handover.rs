@@ -10,7 +10,7 @@ use ha_common::{
     types::{Priority, Version},
 };
 
-use crate::{ACTIVE_DOWN, Bench, advert, at, host, parameters, send, transition};
+use crate::{ACTIVE_DOWN, Bench, INTERVAL, advert, at, host, parameters, send, transition};
 
 /// 3 × 100 ms + 256 × 100 ms / 256.
 const LONGEST: Duration = Duration::from_millis(400);
@@ -199,18 +199,6 @@ fn a_recovery_while_releasing_counts_from_when_it_has_released() {
     );
     assert_eq!(bench.timeout(at(1095)), [Action::RemoveAddresses]);
     assert_eq!(bench.due(), Some(at(1075) + ACTIVE_DOWN));
-    // Nobody there: Backup with the full timer from its own interval.
-    let mut bench = Bench::active(parameters());
-    bench.fault(at(1010), TRACKER);
-    bench.recovery(at(1020));
-    assert_eq!(
-        bench.timeout(at(1410)),
-        [
-            Action::RemoveAddresses,
-            transition(StateKind::Releasing, StateKind::Backup, nobody(LONGEST)),
-        ]
-    );
-    assert_eq!(bench.due(), Some(at(1410) + ACTIVE_DOWN));
     // And once more a fault: it ends there after all.
     let mut bench = Bench::active(parameters());
     bench.fault(at(1010), TRACKER);
@@ -218,6 +206,7 @@ fn a_recovery_while_releasing_counts_from_when_it_has_released() {
     bench.fault(at(1030), TRACKER);
     bench.timeout(at(1410));
     assert_eq!(bench.kind(), StateKind::Fault);
+    assert_eq!(bench.router.addresses(), Addresses::Absent);
     // A stop beats both.
     let mut bench = Bench::active(parameters());
     bench.fault(at(1010), TRACKER);
@@ -225,6 +214,63 @@ fn a_recovery_while_releasing_counts_from_when_it_has_released() {
     bench.recovery(at(1030));
     bench.timeout(at(1410));
     assert_eq!(bench.kind(), StateKind::Init);
+}
+
+#[test]
+fn a_recovery_while_releasing_keeps_the_addresses_if_nobody_wants_them() {
+    let mut bench = Bench::active(parameters());
+    bench.fault(at(1010), TRACKER);
+    bench.recovery(at(1020));
+    let end = at(1010) + LONGEST;
+    assert_eq!(bench.due(), Some(end));
+    // Another that releases, and one that spoke before us, want nothing.
+    bench.hear(at(1030), advert(at(1030), 0, 9));
+    bench.hear(at(1030), advert(at(1009), 200, 9));
+    assert_eq!(bench.timeout(end - Duration::from_nanos(1)), []);
+    assert_eq!(
+        bench.timeout(end),
+        [
+            send(100),
+            Action::Announce,
+            transition(StateKind::Releasing, StateKind::Active, nobody(LONGEST)),
+        ]
+    );
+    assert_eq!(bench.router.addresses(), Addresses::Installed);
+    let active = bench.as_active();
+    assert_eq!(active.advert_at, end + INTERVAL);
+    assert_eq!(active.advertised_at, end);
+    assert_eq!(bench.sorting(), (StateKind::Active, 100, true));
+    // With what has become of its priority meanwhile; an owner too.
+    for priority in [1, 255] {
+        let mut bench = Bench::active(parameters());
+        bench.fault(at(1010), TRACKER);
+        bench.priority(at(1015), priority);
+        bench.recovery(at(1020));
+        assert_eq!(bench.timeout(end)[0], send(priority));
+        assert_eq!(bench.kind(), StateKind::Active);
+    }
+}
+
+#[test]
+fn a_member_of_a_group_does_not_take_its_place_back_by_itself() {
+    let mut bench = Bench {
+        router: VirtualRouter::in_group(parameters()),
+    };
+    bench.startup(at(0));
+    bench.timeout(at(1000));
+    bench.fault(at(1010), TRACKER);
+    bench.recovery(at(1020));
+    let end = at(1010) + LONGEST;
+    let upkeep = |bench: &mut Bench, now| bench.run(|router, out| router.handle_upkeep(now, out));
+    assert_eq!(upkeep(&mut bench, end - Duration::from_nanos(1)), []);
+    assert_eq!(
+        upkeep(&mut bench, end),
+        [
+            Action::RemoveAddresses,
+            transition(StateKind::Releasing, StateKind::Backup, nobody(LONGEST)),
+        ]
+    );
+    assert_eq!(bench.due(), Some(end + ACTIVE_DOWN));
 }
 
 #[test]
@@ -252,7 +298,7 @@ fn a_second_stop_waits_for_nobody() {
 }
 
 #[test]
-fn a_step_down_waits_for_a_successor_and_becomes_backup() {
+fn a_step_down_waits_for_a_successor() {
     let step_down =
         |bench: &mut Bench| bench.run(|router, out| router.handle_step_down(at(1010), out));
     let mut bench = Bench::active(parameters());
@@ -263,9 +309,26 @@ fn a_step_down_waits_for_a_successor_and_becomes_backup() {
             transition(StateKind::Active, StateKind::Releasing, Reason::SteppedDown),
         ]
     );
+    assert_eq!(
+        bench.hear(at(1075), advert(at(1075), 50, 9)),
+        [transition(
+            StateKind::Releasing,
+            StateKind::Backup,
+            handed_over(50)
+        )]
+    );
+    // Nobody there: better the one that would rather not than none.
+    let mut bench = Bench::active(parameters());
+    step_down(&mut bench);
     assert_eq!(bench.due(), Some(at(1010) + LONGEST));
-    bench.timeout(at(1410));
-    assert_eq!(bench.due(), Some(at(1410) + ACTIVE_DOWN));
+    assert_eq!(
+        bench.timeout(at(1410)),
+        [
+            send(100),
+            Action::Announce,
+            transition(StateKind::Releasing, StateKind::Active, nobody(LONGEST)),
+        ]
+    );
     let mut bench = Bench::backup(parameters());
     assert_eq!(step_down(&mut bench), []);
 }

@@ -5,6 +5,7 @@ mod announce;
 mod handover;
 mod preempt;
 mod properties;
+mod reconfigure;
 mod table;
 
 use std::{net::Ipv4Addr, time::Duration};

@@ -24,6 +24,9 @@ enum Event {
     StepDown,
     Claim,
     Weigh(u8),
+    Drain,
+    /// Preempt_Mode, quick, and the delay in milliseconds from now on.
+    Reconfigure(bool, bool, u64),
     /// So many milliseconds pass.
     Wait(u64),
     /// The next deadline comes.
@@ -47,6 +50,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::StepDown),
         1 => Just(Event::Claim),
         1 => (1..=254_u8).prop_map(Event::Weigh),
+        1 => Just(Event::Drain),
+        1 => (any::<(bool, bool)>(), 0..3_u64).prop_map(|((preempt, quick), delay)| {
+            Event::Reconfigure(preempt, quick, delay * 300)
+        }),
         4 => (0..500_u64).prop_map(Event::Wait),
         4 => Just(Event::Due),
         8 => (0..50_u64, any::<u8>(), 1..10_u8, 1..200_u64).prop_map(
@@ -103,6 +110,17 @@ impl Run {
             Event::Fault(cause) => router.handle_fault(now, cause, &mut out),
             Event::Recovery => router.handle_recovery(now, &mut out),
             Event::StepDown => router.handle_step_down(now, &mut out),
+            Event::Drain => router.handle_drain(now, &mut out),
+            Event::Reconfigure(preempt, quick_preempt, delay_ms) => {
+                let parameters = Parameters {
+                    preempt,
+                    quick_preempt,
+                    preempt_delay: Duration::from_millis(delay_ms),
+                    ..own
+                };
+                router.handle_parameters(now, parameters, &mut out);
+                prop_assert!(out.is_empty(), "{out:?}");
+            }
             Event::Claim => router.handle_claim(now, &mut out),
             // 255 is never weighted.
             Event::Weigh(_) if own.priority == Priority::OWNER => {}

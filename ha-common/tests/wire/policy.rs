@@ -201,6 +201,25 @@ fn the_first_ipv6_address_is_link_local() {
 }
 
 #[test]
+fn the_first_ipv6_address_may_be_of_any_kind_where_that_is_asked_for() {
+    let case = Case {
+        addresses: vec![ip("2001:db8::1"), ip("2001:db8::2")],
+        ..Case::ipv6()
+    };
+    let frame = case.frame();
+    let lax = Instance {
+        any_first_address: 1,
+        ..case.instance()
+    };
+    let advert = accepted(judge(&frame, case.family, &lax));
+    assert!(!advert.address_mismatch);
+    assert_eq!(
+        judge(&frame, case.family, &case.instance()),
+        Verdict::Refused(Refusal::NotLinkLocal)
+    );
+}
+
+#[test]
 fn our_own_address_as_source_is_refused() {
     for case in all() {
         let own = RouterAddress(case.instance().own_address);

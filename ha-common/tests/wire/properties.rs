@@ -12,7 +12,7 @@ use ha_common::{
         Refusal, arp, nd,
         vrrp::{
             Authentication, ChecksumForm, EncodeError, MAX_MESSAGE_LEN, Outgoing, digest, encode,
-            group,
+            encode_any, group,
         },
     },
 };
@@ -357,6 +357,8 @@ fn what_does_not_fit_is_not_encoded() {
         ..Case::ipv6()
     };
     refuse(&global, EncodeError::NotLinkLocal);
+    let written = encode_any(&outgoing(&global), &mut [0; MAX_MESSAGE_LEN]);
+    assert_eq!(written, Ok(24));
     for (case, intervals) in [
         (Case::v2(), vec![0, 1, 99, 150, 25_600]),
         (Case::v3(), vec![0, 4096]),

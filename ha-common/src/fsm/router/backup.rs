@@ -27,6 +27,7 @@ impl VirtualRouter {
         } else {
             Duration::ZERO
         };
+        self.has_run = true;
         let interval = self.parameters.advertisement_interval;
         let is_owner = self.parameters.priority == Priority::OWNER;
         if is_owner && delay == Duration::ZERO && !self.in_group {
@@ -196,7 +197,7 @@ impl VirtualRouter {
         self.take_over(now, StateKind::Backup, reason, out);
     }
 
-    fn take_over(
+    pub(super) fn take_over(
         &mut self,
         now: Timestamp,
         from: StateKind,
@@ -208,10 +209,13 @@ impl VirtualRouter {
             advertised_at: now,
             announcing: Announcing::start(now, &self.parameters.announce),
         });
-        // Those that were about to leave stay.
-        self.addresses = Addresses::Installed;
         send(self.parameters.priority, out);
-        out.extend([Action::InstallAddresses, Action::Announce]);
+        if self.addresses != Addresses::Installed {
+            // Those that were about to leave stay.
+            self.addresses = Addresses::Installed;
+            out.extend([Action::InstallAddresses]);
+        }
+        out.extend([Action::Announce]);
         transition(from, StateKind::Active, reason, out);
     }
 }

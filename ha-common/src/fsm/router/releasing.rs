@@ -6,7 +6,7 @@ use super::{Advert, Parameters, VirtualRouter, send};
 use crate::{
     fsm::{
         action::{Action, Reason},
-        state::{Addresses, ReleaseTarget, Releasing, Rival, State},
+        state::{Addresses, ReleaseTarget, Releasing, Rival, State, StateKind},
         timers,
     },
     time::Timestamp,
@@ -88,6 +88,18 @@ impl VirtualRouter {
         }
     }
 
+    /// Nobody has taken over for as long as any Backup would wait, and nothing
+    /// stands against us any more: the addresses stay. As a Backup that had heard
+    /// nobody since the release we would be due by now too.
+    pub(super) fn take_back(
+        &mut self,
+        now: Timestamp,
+        releasing: &Releasing,
+        out: &mut impl Extend<Action>,
+    ) {
+        self.take_over(now, StateKind::Releasing, nobody_since(now, releasing), out);
+    }
+
     /// Nobody has taken over, or the successor has had its time.
     pub(super) fn end_release(
         &mut self,
@@ -95,15 +107,12 @@ impl VirtualRouter {
         releasing: &Releasing,
         out: &mut impl Extend<Action>,
     ) {
-        let reason = releasing.successor.map_or(
-            Reason::NoSuccessor {
-                waited: now.since(releasing.released_at),
-            },
-            |rival| Reason::HandedOver {
+        let reason = releasing
+            .successor
+            .map_or(nobody_since(now, releasing), |rival| Reason::HandedOver {
                 to: rival.address,
                 priority: rival.priority,
-            },
-        );
+            });
         self.remove_addresses(out);
         match releasing.then {
             ReleaseTarget::Init => self.go(State::Init, reason, out),
@@ -126,5 +135,11 @@ impl VirtualRouter {
         } else {
             self.addresses = Addresses::LeavingAt(leaving_at);
         }
+    }
+}
+
+fn nobody_since(now: Timestamp, releasing: &Releasing) -> Reason {
+    Reason::NoSuccessor {
+        waited: now.since(releasing.released_at),
     }
 }

@@ -54,7 +54,7 @@ pub struct Outgoing<'a> {
     /// Interval. Version 3: 1 to 4095; version 2: whole seconds up to 255.
     pub interval: Centiseconds,
     /// The virtual router's addresses, at most 255, the first IPv6 one
-    /// link-local. None at all breaks the RFC, but is common where something
+    /// link-local unless [`encode_any`] writes it. None at all breaks the RFC, but is common where something
     /// else moves the addresses.
     pub addresses: &'a [RouterAddress],
     /// IP source address, for the pseudo-header.
@@ -131,19 +131,30 @@ impl error::Error for EncodeError {}
 ///
 /// See [`EncodeError`]. A buffer of [`MAX_MESSAGE_LEN`] is never too short.
 pub fn encode(message: &Outgoing<'_>, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+    if message.family == AddressFamily::Ipv6
+        && message.version != Version::V2
+        && message.addresses.len() <= usize::from(u8::MAX)
+        && let Some(RouterAddress([high, low, ..])) = message.addresses.first()
+        && (*high != 0xfe || low & 0xc0 != 0x80)
+    {
+        return Err(EncodeError::NotLinkLocal);
+    }
+    encode_any(message, buffer)
+}
+
+/// As [`encode`], but the first IPv6 address may be of any kind, as keepalived
+/// allows it and RFC 9568 §5.2.9 does not.
+///
+/// # Errors
+///
+/// See [`EncodeError`], without [`EncodeError::NotLinkLocal`].
+pub fn encode_any(message: &Outgoing<'_>, buffer: &mut [u8]) -> Result<usize, EncodeError> {
     let count =
         u8::try_from(message.addresses.len()).map_err(|_| EncodeError::TooManyAddresses {
             count: message.addresses.len(),
         })?;
-    if message.family == AddressFamily::Ipv6 {
-        if message.version == Version::V2 {
-            return Err(EncodeError::Version2OverIpv6);
-        }
-        if let Some(RouterAddress([high, low, ..])) = message.addresses.first()
-            && (*high != 0xfe || low & 0xc0 != 0x80)
-        {
-            return Err(EncodeError::NotLinkLocal);
-        }
+    if message.family == AddressFamily::Ipv6 && message.version == Version::V2 {
+        return Err(EncodeError::Version2OverIpv6);
     }
     let (auth_type, auth_data) = message.auth.wire();
     let [high, low] = match message.version {

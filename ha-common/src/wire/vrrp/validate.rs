@@ -65,7 +65,7 @@ struct Form {
 /// either; the exact length for the address count; version 3: interval not zero;
 /// version 2: our authentication type, password and interval; checksum (version
 /// 3 over IPv4: with or without the pseudo-header); a first IPv6 address that is
-/// link-local; a source that is not our own address; version 2 and not from the
+/// link-local, unless [`abi::Instance::any_first_address`]; a source that is not our own address; version 2 and not from the
 /// owner: our address list.
 ///
 /// Priority 0 has no privilege: a forged release would be a takeover.
@@ -141,7 +141,8 @@ pub fn validate<W: Window>(
     .ok_or(Refusal::Truncated)?;
     let form = check(header, list.sum)?;
 
-    if matches!(header.family, AddressFamily::Ipv6) && count != 0 {
+    if matches!(header.family, AddressFamily::Ipv6) && count != 0 && instance.any_first_address == 0
+    {
         let [high, low] = list.first;
         if high != 0xfe || low & 0xc0 != 0x80 {
             return Err(Refusal::NotLinkLocal);
