@@ -3,7 +3,10 @@
 //!
 //! - The Backups of a group take over when the deadlines of all have passed, in
 //!   one step, after the record of each has been looked at. While a member is
-//!   neither Backup nor Active, none does.
+//!   in Init or in fault, none does.
+//! - A member that has released and can take part again is a Backup whose deadline
+//!   is the end of its release: if the others may take over then, it keeps its
+//!   addresses, else it becomes Backup.
 //! - When a member is Backup while others are Active (it was outranked), those
 //!   step down.
 //! - When a member has a fault of its own, all are in fault.
@@ -19,7 +22,7 @@ use super::{Engine, InstanceId};
 
 #[derive(Debug)]
 pub(super) struct Group {
-    members: Vec<InstanceId>,
+    pub(super) members: Vec<InstanceId>,
     /// When all Backups may take over: the latest of their deadlines. `None`
     /// while a member takes no part, or none is Backup.
     due_at: Option<Timestamp>,
@@ -52,26 +55,31 @@ impl Engine {
         id: InstanceId,
         group: usize,
     ) {
-        self.step(now, id, |router, out| router.handle_upkeep(now, out));
-        if self.groups[group].due_at.is_none_or(|at| now < at) || !self.is_backup(id) {
+        let is_due = |engine: &Self| engine.groups[group].due_at.is_some_and(|at| now >= at);
+        // The upkeep of one that returns would end its release.
+        if !(is_due(self) && self.returns(id)) {
+            self.step(now, id, |router, out| router.handle_upkeep(now, out));
+        }
+        if !is_due(self) || !self.is_candidate(id) {
             return;
         }
-        self.slots[id.place()].looked_at = Some(now);
-        let backups: Vec<InstanceId> = self.backups(group).collect();
+        self.slots[id].looked_at = Some(now);
+        let members = self.groups[group].members.iter().copied();
+        let candidates: Vec<InstanceId> = members.filter(|id| self.is_candidate(*id)).collect();
         // A look that is an interval old (the daemon was stopped between two
         // members) is one from before the next advertisement.
-        for id in &backups {
-            let slot = &mut self.slots[id.place()];
+        for id in &candidates {
+            let slot = &mut self.slots[*id];
             let interval = slot.router.parameters().advertisement_interval;
             if slot.looked_at.is_some_and(|at| now.since(at) >= interval) {
                 slot.looked_at = None;
             }
         }
-        if backups
+        if candidates
             .iter()
-            .all(|id| self.slots[id.place()].looked_at.is_some())
+            .all(|id| self.slots[*id].looked_at.is_some())
         {
-            for id in backups {
+            for id in candidates {
                 self.step_alone(now, id, |router, out| router.handle_timeout(now, out));
             }
         }
@@ -80,9 +88,11 @@ impl Engine {
 
     /// Whether a member is Backup while another is Active.
     pub(super) fn is_parted(&self, group: usize) -> bool {
-        let mut members = self.groups[group].members.iter();
-        self.backups(group).next().is_some()
-            && members.any(|id| self.state(*id) == StateKind::Active)
+        let members = &self.groups[group].members;
+        let is = |kind| members.iter().any(|id| self.state(*id) == kind);
+        let backup =
+            |id: &InstanceId| self.state(*id) == StateKind::Backup && !self.slots[*id].joining;
+        members.iter().any(backup) && is(StateKind::Active)
     }
 
     /// A member is Backup: the others go too.
@@ -106,14 +116,16 @@ impl Engine {
         let moved = std::mem::replace(&mut self.groups[group].due_at, due_at) != due_at;
         for place in 0..self.groups[group].members.len() {
             let id = self.groups[group].members[place];
-            let slot = &mut self.slots[id.place()];
-            let is_backup = matches!(slot.router.state(), State::Backup(_));
-            if moved || !is_backup {
+            let (is_candidate, returns) = (self.is_candidate(id), self.returns(id));
+            let slot = &mut self.slots[id];
+            if moved || !is_candidate {
                 slot.looked_at = None;
             }
             // One that was looked at waits for the others' turn, which is now.
-            let takeover = due_at.filter(|_| is_backup && slot.looked_at.is_none());
-            let deadline = slot.router.upkeep_at().into_iter().chain(takeover).min();
+            let waits = slot.looked_at.is_some();
+            let takeover = due_at.filter(|_| is_candidate && !waits);
+            let upkeep = slot.router.upkeep_at().filter(|_| !(returns && waits));
+            let deadline = upkeep.into_iter().chain(takeover).min();
             self.queue(id, deadline);
         }
     }
@@ -121,19 +133,19 @@ impl Engine {
     /// The other members of `id`'s group get or lose [`FaultCause::Group`], as its
     /// own causes came or went.
     pub(super) fn share_faults(&mut self, now: Timestamp, id: InstanceId) {
-        let Some(group) = self.slots[id.place()].group else {
+        let Some(group) = self.slots[id].group else {
             return;
         };
         let members = self.groups[group].members.clone();
         let has_own = |engine: &Self, id: &InstanceId| {
-            let mut faults = engine.slots[id.place()].faults.iter();
+            let mut faults = engine.slots[*id].faults.iter();
             faults.any(|cause| *cause != FaultCause::Group)
         };
         for id in &members {
             let others = members
                 .iter()
                 .any(|other| other != id && has_own(self, other));
-            let faults = &mut self.slots[id.place()].faults;
+            let faults = &mut self.slots[*id].faults;
             if others && faults.insert(FaultCause::Group) {
                 self.step(now, *id, |router, out| {
                     router.handle_fault(now, FaultCause::Group, out);
@@ -147,8 +159,11 @@ impl Engine {
     fn due_at(&self, group: usize) -> Option<Timestamp> {
         let mut due_at = None;
         for id in &self.groups[group].members {
-            match self.slots[id.place()].router.state() {
+            match self.slots[*id].router.state() {
                 State::Backup(backup) => due_at = due_at.max(Some(backup.active_down_at)),
+                State::Releasing(releasing) if releasing.returns() => {
+                    due_at = due_at.max(Some(releasing.until));
+                }
                 State::Active(_) => {}
                 State::Init | State::Releasing(_) | State::Fault => return None,
             }
@@ -157,14 +172,15 @@ impl Engine {
         due_at.map(|at| if at < until { at + patience } else { at })
     }
 
-    fn backups(&self, group: usize) -> impl Iterator<Item = InstanceId> {
-        let members = self.groups[group].members.iter().copied();
-        members.filter(|id| self.is_backup(*id))
+    /// Whether it takes over when the group does.
+    fn is_candidate(&self, id: InstanceId) -> bool {
+        self.state(id) == StateKind::Backup || self.returns(id)
     }
 
-    fn is_backup(&self, id: InstanceId) -> bool {
-        let router: &VirtualRouter = &self.slots[id.place()].router;
-        matches!(router.state(), State::Backup(_))
+    /// Whether it has released and can take part again.
+    fn returns(&self, id: InstanceId) -> bool {
+        let router: &VirtualRouter = &self.slots[id].router;
+        matches!(router.state(), State::Releasing(releasing) if releasing.returns())
     }
 
     /// By which part of an interval, from 0 to 1, this group waits longer after it
@@ -182,7 +198,7 @@ impl Engine {
         } = &self.groups[group];
         let addresses = members
             .iter()
-            .flat_map(|id| self.slots[id.place()].router.parameters().address.0);
+            .flat_map(|id| self.slots[*id].router.parameters().address.0);
         // FNV-1a, and a multiplication that spreads its low bits.
         let hash = addresses
             .chain(step_downs.to_le_bytes())

@@ -9,6 +9,8 @@
 
 mod group;
 mod priority;
+mod reload;
+pub(crate) mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,7 @@ use std::{
 use ha_common::{
     fsm::{
         Action, Addresses, Advert, FaultCause, Parameters, Reason, Shortened, Sorting, State,
-        StateKind, TrackerId, VirtualRouter,
+        StateKind, VirtualRouter,
         election::{self, Role, Standing},
     },
     time::Timestamp,
@@ -28,18 +30,14 @@ use ha_common::{
 };
 
 use group::Group;
-pub use priority::{Contribution, Tracking};
+pub use priority::{Contribution, Reading, Readings, Tracking};
+pub use reload::{Member, Reload};
+use slots::Slots;
 
-/// Names one virtual router: its place in the configuration, and its slot in
-/// the kernel's `actives` map.
+/// Names one virtual router: its slot in the engine and in the kernel's `actives`
+/// map. It is given anew only when the router that had it is gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct InstanceId(pub u32);
-
-impl InstanceId {
-    fn place(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What one virtual router is doing, for status and log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,7 +60,13 @@ pub struct Snapshot {
     pub faults: Vec<FaultCause>,
     /// What each of its trackers adds to the priority, in the order given.
     pub contributions: Vec<Contribution>,
+    /// Whether another router is to have the addresses; see
+    /// [`Engine::handle_drain`].
+    pub drained: bool,
 }
+
+/// The priority of one that is drained: the least there is, of an owner too.
+const DRAINED: Priority = Priority(1);
 
 #[derive(Debug)]
 struct Slot {
@@ -74,6 +78,13 @@ struct Slot {
     group: Option<usize>,
     /// It is to take part as soon as nothing stands against it.
     started: bool,
+    /// It is being removed, and here until its addresses are gone.
+    leaving: bool,
+    /// Another router is to have the addresses.
+    drained: bool,
+    /// It came into a group that serves already, and has neither taken over yet nor
+    /// been held back: that it is Backup does not make the others step down.
+    joining: bool,
     faults: BTreeSet<FaultCause>,
     /// What the kernel was last told to sort by.
     published: Option<Sorting>,
@@ -87,6 +98,41 @@ struct Slot {
 }
 
 impl Slot {
+    fn new(mut parameters: Parameters, trackings: Vec<Tracking>) -> Self {
+        let base = parameters.priority;
+        parameters.priority = priority::effective(base, &trackings, &BTreeMap::new());
+        Self {
+            router: VirtualRouter::new(parameters),
+            base,
+            trackings,
+            group: None,
+            started: false,
+            leaving: false,
+            drained: false,
+            joining: false,
+            faults: BTreeSet::new(),
+            published: None,
+            queued: None,
+            looked_at: None,
+            since: Timestamp::default(),
+            transitions: 0,
+            reason: None,
+        }
+    }
+
+    /// The priority in effect.
+    fn effective(&self, readings: &Readings) -> Priority {
+        if self.drained {
+            return DRAINED;
+        }
+        priority::effective(self.base, &self.trackings, readings)
+    }
+
+    /// Whether it is in Init and no address is left.
+    fn has_stopped(&self) -> bool {
+        *self.router.state() == State::Init && self.router.addresses() == Addresses::Absent
+    }
+
     /// Whether our last advertisement has answered `advert` already: a losing one
     /// that arrived before it. A daemon that was stalled finds a ring full of them.
     fn has_answered(&self, advert: &Advert) -> bool {
@@ -100,6 +146,11 @@ impl Slot {
                 advert.priority,
                 advert.source,
             ) == Standing::Loses
+    }
+
+    /// Whether the Active has announced its addresses later than `at`.
+    fn has_announced_since(&self, at: Timestamp) -> bool {
+        matches!(self.router.state(), State::Active(active) if active.announcing.last_at > at)
     }
 
     /// Address of the current Active router, as far as it is known.
@@ -116,9 +167,9 @@ impl Slot {
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Engine {
-    slots: Vec<Slot>,
+    slots: Slots<Slot>,
     groups: Vec<Group>,
-    trackers: BTreeMap<TrackerId, bool>,
+    trackers: Readings,
     deadlines: BTreeSet<(Timestamp, InstanceId)>,
     actions: VecDeque<(InstanceId, Action)>,
     scratch: Vec<Action>,
@@ -137,52 +188,36 @@ impl Engine {
         trackings: Vec<Vec<Tracking>>,
         groups: Vec<Vec<InstanceId>>,
     ) -> Self {
-        let group_of = |id: InstanceId| groups.iter().position(|members| members.contains(&id));
         let trackings = trackings
             .into_iter()
             .chain(std::iter::repeat_with(Vec::new));
-        let slots: Vec<Slot> = (0..)
-            .map(InstanceId)
-            .zip(instances.into_iter().zip(trackings))
-            .map(|(id, (mut parameters, trackings))| {
-                let base = parameters.priority;
-                parameters.priority = priority::effective(base, &trackings, &BTreeMap::new());
-                let group = group_of(id);
-                Slot {
-                    router: if group.is_some() {
-                        VirtualRouter::in_group(parameters)
-                    } else {
-                        VirtualRouter::new(parameters)
-                    },
-                    base,
-                    trackings,
-                    group,
-                    started: false,
-                    faults: BTreeSet::new(),
-                    published: None,
-                    queued: None,
-                    looked_at: None,
-                    since: Timestamp::default(),
-                    transitions: 0,
-                    reason: None,
-                }
-            })
-            .collect();
-        let exists = |id: &InstanceId| id.place() < slots.len();
-        assert!(groups.iter().flatten().all(exists), "an unknown member");
-        Self {
-            slots,
-            groups: groups.into_iter().map(Group::new).collect(),
+        let mut engine = Self {
+            slots: Slots::default(),
+            groups: Vec::new(),
             trackers: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             actions: VecDeque::new(),
             scratch: Vec::with_capacity(8),
+        };
+        for (id, (parameters, trackings)) in (0..)
+            .map(InstanceId)
+            .zip(instances.into_iter().zip(trackings))
+        {
+            engine.slots.insert(id, Slot::new(parameters, trackings));
         }
+        engine.set_groups(groups);
+        engine
     }
 
-    /// The ids of all virtual routers.
+    /// The ids of all virtual routers, those that are being removed included.
     pub fn ids(&self) -> impl Iterator<Item = InstanceId> + use<> {
-        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(InstanceId)
+        self.slots.ids()
+    }
+
+    /// Whether `id` is one of them.
+    #[must_use]
+    pub fn has(&self, id: InstanceId) -> bool {
+        self.slots.get(id).is_some()
     }
 
     /// What `id` goes by, with its effective priority.
@@ -191,26 +226,26 @@ impl Engine {
     /// If this engine did not hand out `id`; so do all methods that take one.
     #[must_use]
     pub fn parameters(&self, id: InstanceId) -> &Parameters {
-        self.slots[id.place()].router.parameters()
+        self.slots[id].router.parameters()
     }
 
     /// State of `id`.
     #[must_use]
     pub fn state(&self, id: InstanceId) -> StateKind {
-        self.slots[id.place()].router.state().kind()
+        self.slots[id].router.state().kind()
     }
 
     /// Where the addresses of `id` are.
     #[must_use]
     pub fn addresses(&self, id: InstanceId) -> Addresses {
-        self.slots[id.place()].router.addresses()
+        self.slots[id].router.addresses()
     }
 
     /// What the kernel program is to sort `id`'s advertisements by. A change is
     /// asked for by [`Action::UpdateKernel`].
     #[must_use]
     pub fn sorting(&self, id: InstanceId) -> Sorting {
-        self.slots[id.place()].router.sorting()
+        self.slots[id].router.sorting()
     }
 
     /// Whether every virtual router is in Init and no address is left: after
@@ -218,15 +253,13 @@ impl Engine {
     /// are there.
     #[must_use]
     pub fn has_stopped(&self) -> bool {
-        self.slots.iter().all(|slot| {
-            *slot.router.state() == State::Init && slot.router.addresses() == Addresses::Absent
-        })
+        self.slots.values().all(Slot::has_stopped)
     }
 
     /// What `id` is doing.
     #[must_use]
     pub fn snapshot(&self, id: InstanceId) -> Snapshot {
-        let slot = &self.slots[id.place()];
+        let slot = &self.slots[id];
         Snapshot {
             state: slot.router.state().kind(),
             since: slot.since,
@@ -237,26 +270,28 @@ impl Engine {
             priority: slot.router.parameters().priority,
             faults: slot.faults.iter().copied().collect(),
             contributions: priority::contributions(slot.base, &slot.trackings, &self.trackers),
+            drained: slot.drained,
         }
     }
 
     /// Startup event for `id`. While something stands against it, it stays in Init
-    /// and starts later.
+    /// and starts later; if that is a tracker that is down it is in fault until then.
     pub fn handle_startup(&mut self, now: Timestamp, id: InstanceId) {
-        self.slots[id.place()].started = true;
+        self.slots[id].started = true;
         self.settle(now, id);
+        self.start_in_fault(now, id);
     }
 
     /// Shutdown event for `id`: where it is Active it serves until a successor does
     /// ([`has_stopped`](Self::has_stopped)).
     pub fn handle_shutdown(&mut self, now: Timestamp, id: InstanceId) {
-        self.slots[id.place()].started = false;
+        self.slots[id].started = false;
         self.step(now, id, |router, out| router.handle_shutdown(now, out));
     }
 
     /// Shutdown event for `id` that waits for nobody.
     pub fn handle_stop_now(&mut self, now: Timestamp, id: InstanceId) {
-        self.slots[id.place()].started = false;
+        self.slots[id].started = false;
         self.step(now, id, VirtualRouter::handle_stop_now);
     }
 
@@ -264,7 +299,7 @@ impl Engine {
     /// other than [`FaultCause::Tracker`] and [`FaultCause::Group`] are the
     /// caller's to give and to take.
     pub fn handle_fault(&mut self, now: Timestamp, id: InstanceId, cause: FaultCause) {
-        if self.slots[id.place()].faults.insert(cause) {
+        if self.slots[id].faults.insert(cause) {
             self.step(now, id, |router, out| router.handle_fault(now, cause, out));
             self.share_faults(now, id);
         }
@@ -273,7 +308,7 @@ impl Engine {
     /// `cause` does not stand against `id` any more. It takes part again when no
     /// other does.
     pub fn handle_recovery(&mut self, now: Timestamp, id: InstanceId, cause: FaultCause) {
-        if self.slots[id.place()].faults.remove(&cause) {
+        if self.slots[id].faults.remove(&cause) {
             self.settle(now, id);
             self.share_faults(now, id);
         }
@@ -283,7 +318,7 @@ impl Engine {
     /// recovers if nothing else stands against it. What failed before may succeed
     /// now, so [`FaultCause::Action`] goes too.
     pub fn handle_attached(&mut self, now: Timestamp, id: InstanceId, address: RouterAddress) {
-        let slot = &mut self.slots[id.place()];
+        let slot = &mut self.slots[id];
         slot.router.set_address(address);
         // The kernel has to be told under the new interface's number.
         slot.published = None;
@@ -294,6 +329,7 @@ impl Engine {
             self.settle(now, id);
         } else {
             self.step(now, id, |_, _| ());
+            self.start_in_fault(now, id);
         }
         self.share_faults(now, id);
     }
@@ -310,17 +346,21 @@ impl Engine {
 
     /// `id` received `advert`; one that is already accounted for changes nothing.
     pub fn handle_advert(&mut self, now: Timestamp, id: InstanceId, advert: &Advert) {
-        if !self.slots[id.place()].has_answered(advert) {
+        let slot = &self.slots[id];
+        if !slot.has_answered(advert) {
             self.step(now, id, |router, out| {
                 router.handle_advert(now, advert, out);
             });
+        } else if !slot.has_announced_since(advert.at) {
+            // Its sender knows, but clients may be with it.
+            self.step(now, id, |router, out| router.handle_claim(now, out));
         }
     }
 
     /// The deadline of `id` may have passed. Of a sync group's Backups, the last
     /// one that is looked at lets all of them take over.
     pub fn handle_timeout(&mut self, now: Timestamp, id: InstanceId) {
-        match self.slots[id.place()].group {
+        match self.slots[id].group {
             None => self.step(now, id, |router, out| router.handle_timeout(now, out)),
             Some(group) => self.handle_timeout_of_member(now, id, group),
         }
@@ -347,9 +387,29 @@ impl Engine {
         self.actions.pop_front()
     }
 
+    /// Whoever was to start and depends on a tracker that is down is in fault, and
+    /// not waiting, as it is for its interface or for a tracker's first reading.
+    fn start_in_fault(&mut self, now: Timestamp, id: InstanceId) {
+        let slot = &self.slots[id];
+        let is_down = |cause: &FaultCause| match cause {
+            FaultCause::Tracker(tracker) => self
+                .trackers
+                .get(tracker)
+                .is_some_and(|it| *it != Reading::Pending),
+            _ => false,
+        };
+        let waits = !slot.started || slot.faults.contains(&FaultCause::Detached);
+        let Some(cause) = slot.faults.iter().copied().find(|it| !waits && is_down(it)) else {
+            return;
+        };
+        self.step(now, id, |router, out| {
+            router.handle_startup_in_fault(cause, out);
+        });
+    }
+
     /// Starts or recovers `id`, if nothing stands against it.
     fn settle(&mut self, now: Timestamp, id: InstanceId) {
-        let slot = &self.slots[id.place()];
+        let slot = &self.slots[id];
         if slot.started && slot.faults.is_empty() {
             self.step(now, id, |router, out| {
                 // One of the two, by its state.
@@ -367,8 +427,8 @@ impl Engine {
         handle: impl FnOnce(&mut VirtualRouter, &mut Vec<Action>),
     ) {
         self.step_alone(now, id, handle);
-        match self.slots[id.place()].group {
-            None => self.queue(id, self.slots[id.place()].router.poll_timeout()),
+        match self.slots[id].group {
+            None => self.queue(id, self.slots[id].router.poll_timeout()),
             Some(group) => {
                 if self.is_parted(group) {
                     self.step_down(now, group);
@@ -385,8 +445,9 @@ impl Engine {
         id: InstanceId,
         handle: impl FnOnce(&mut VirtualRouter, &mut Vec<Action>),
     ) {
-        let slot = &mut self.slots[id.place()];
+        let slot = &mut self.slots[id];
         handle(&mut slot.router, &mut self.scratch);
+        slot.joining &= slot.is_undecided();
         let sorting = slot.router.sorting();
         // Of one that has never started the kernel need not know.
         let is_news = match slot.published {
@@ -413,7 +474,7 @@ impl Engine {
 
     /// Puts the deadline of `id` into the queue.
     fn queue(&mut self, id: InstanceId, deadline: Option<Timestamp>) {
-        let queued = &mut self.slots[id.place()].queued;
+        let queued = &mut self.slots[id].queued;
         if deadline == *queued {
             return;
         }

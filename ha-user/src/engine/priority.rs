@@ -3,12 +3,32 @@
 use std::collections::BTreeMap;
 
 use ha_common::{
-    fsm::{FaultCause, TrackerId},
+    fsm::{FaultCause, State, TrackerId},
     time::Timestamp,
     types::Priority,
 };
 
-use super::{Engine, InstanceId};
+use super::{Engine, InstanceId, Slot};
+
+/// What is known of a tracker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// Nothing yet: it adds nothing, and who cannot do without it waits.
+    Pending,
+    /// It is up, or passes.
+    Up,
+    /// It is down, or fails.
+    Down,
+    /// A number, which is multiplied with the weight. Without weight everything
+    /// but 0 is a fault, and so is a product of -254 or less.
+    Value(i32),
+}
+
+impl From<bool> for Reading {
+    fn from(up: bool) -> Self {
+        if up { Self::Up } else { Self::Down }
+    }
+}
 
 /// Something that an instance depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,40 +47,50 @@ pub struct Tracking {
 pub struct Contribution {
     /// What is tracked, and how it counts.
     pub tracking: Tracking,
-    /// Whether it is up, not reversed; `None` until told, which counts as good.
-    pub up: Option<bool>,
+    /// What is known of it, not reversed; `None` until told, which counts as good.
+    pub reading: Option<Reading>,
     /// What it adds to the priority; 0 for an owner, whose priority is fixed.
     pub added: i16,
 }
 
-impl Tracking {
-    fn is_good(self, trackers: &BTreeMap<TrackerId, bool>) -> bool {
-        let up = trackers.get(&self.tracker);
-        up.is_none_or(|up| *up != self.reverse)
-    }
+/// What is known of all trackers.
+pub type Readings = BTreeMap<TrackerId, Reading>;
 
-    fn added(self, trackers: &BTreeMap<TrackerId, bool>) -> i16 {
-        let counts = if self.is_good(trackers) {
-            self.weight > 0
-        } else {
-            self.weight < 0
+/// Greatest change of a priority either way; what goes below is a fault.
+const MAX_ADDED: i64 = 253;
+
+impl Tracking {
+    /// What it adds to the priority, and whether it is a fault.
+    pub(super) fn counts(self, readings: &Readings) -> (i16, bool) {
+        let good = match readings.get(&self.tracker) {
+            None => true,
+            Some(Reading::Pending) => return (0, self.weight == 0),
+            Some(Reading::Up) => !self.reverse,
+            Some(Reading::Down) => self.reverse,
+            Some(Reading::Value(value)) if self.weight == 0 => (*value == 0) != self.reverse,
+            Some(Reading::Value(value)) => {
+                let weight = i64::from(self.weight);
+                let product = i64::from(*value) * if self.reverse { -weight } else { weight };
+                let added = product.clamp(-MAX_ADDED, MAX_ADDED);
+                return (i16::try_from(added).unwrap_or(0), product < -MAX_ADDED);
+            }
         };
-        if counts { self.weight } else { 0 }
+        let added = match good {
+            true => self.weight.max(0),
+            false => self.weight.min(0),
+        };
+        (added, self.weight == 0 && !good)
     }
 }
 
 /// The priority that results from `base`: 1 to 254, or 255 if that is its base.
-pub(super) fn effective(
-    base: Priority,
-    trackings: &[Tracking],
-    trackers: &BTreeMap<TrackerId, bool>,
-) -> Priority {
+pub(super) fn effective(base: Priority, trackings: &[Tracking], readings: &Readings) -> Priority {
     if base == Priority::OWNER {
         return base;
     }
     let sum: i32 = trackings
         .iter()
-        .map(|tracking| i32::from(tracking.added(trackers)))
+        .map(|tracking| i32::from(tracking.counts(readings).0))
         .sum();
     let priority = (i32::from(base.0) + sum).clamp(1, 254);
     Priority(u8::try_from(priority).unwrap_or(base.0))
@@ -69,24 +99,36 @@ pub(super) fn effective(
 pub(super) fn contributions(
     base: Priority,
     trackings: &[Tracking],
-    trackers: &BTreeMap<TrackerId, bool>,
+    readings: &Readings,
 ) -> Vec<Contribution> {
     let contribution = |tracking: &Tracking| Contribution {
         tracking: *tracking,
-        up: trackers.get(&tracking.tracker).copied(),
+        reading: readings.get(&tracking.tracker).copied(),
         added: if base == Priority::OWNER {
             0
         } else {
-            tracking.added(trackers)
+            tracking.counts(readings).0
         },
     };
     trackings.iter().map(contribution).collect()
 }
 
 impl Engine {
-    /// `tracker` is up or down. Until told, it counts as good for everyone.
-    pub fn handle_tracker(&mut self, now: Timestamp, tracker: TrackerId, up: bool) {
-        if self.trackers.insert(tracker, up) == Some(up) {
+    /// What is known of all trackers.
+    #[must_use]
+    pub fn readings(&self) -> &Readings {
+        &self.trackers
+    }
+
+    /// What is known of `tracker` now. Until told, it counts as good for everyone.
+    pub fn handle_tracker(
+        &mut self,
+        now: Timestamp,
+        tracker: TrackerId,
+        reading: impl Into<Reading>,
+    ) {
+        let reading = reading.into();
+        if self.trackers.insert(tracker, reading) == Some(reading) {
             return;
         }
         for id in self.ids() {
@@ -96,19 +138,33 @@ impl Engine {
 
     /// What `tracker`, which has changed, means for `id`.
     fn follow(&mut self, now: Timestamp, id: InstanceId, tracker: TrackerId) {
-        let slot = &self.slots[id.place()];
+        let slot = &self.slots[id];
         let mut needed = slot.trackings.iter();
-        let is_missed = needed.any(|tracking| {
-            tracking.tracker == tracker && tracking.weight == 0 && !tracking.is_good(&self.trackers)
-        });
-        let priority = effective(slot.base, &slot.trackings, &self.trackers);
+        let is_missed =
+            needed.any(|tracking| tracking.tracker == tracker && self.is_fault(slot, *tracking));
         let cause = FaultCause::Tracker(tracker);
         if is_missed {
             self.handle_fault(now, id, cause);
         } else {
             self.handle_recovery(now, id, cause);
         }
-        if self.slots[id.place()].router.parameters().priority != priority {
+        self.start_in_fault(now, id);
+        self.reweigh(now, id);
+    }
+
+    /// Whether what is known of `tracking` puts the router of `slot` into fault.
+    /// Nothing known yet keeps one from starting; it does not stop one that takes
+    /// part, which has got a new check.
+    pub(super) fn is_fault(&self, slot: &Slot, tracking: Tracking) -> bool {
+        let pending = self.trackers.get(&tracking.tracker) == Some(&Reading::Pending);
+        let takes_part = !matches!(slot.router.state(), State::Init | State::Fault);
+        tracking.counts(&self.trackers).1 && !(pending && takes_part)
+    }
+
+    /// The effective priority of `id` follows what it is made of.
+    pub(super) fn reweigh(&mut self, now: Timestamp, id: InstanceId) {
+        let priority = self.slots[id].effective(&self.trackers);
+        if self.slots[id].router.parameters().priority != priority {
             self.step(now, id, |router, out| {
                 router.handle_priority(now, priority, out);
             });

@@ -56,6 +56,36 @@ fn what_cannot_start_waits_in_init_with_the_delay_of_a_start() {
 }
 
 #[test]
+fn a_tracker_that_is_down_at_the_start_is_a_fault_with_the_delay_of_a_start() {
+    let tracker = TrackerId(1);
+    let tracking = Tracking {
+        tracker,
+        weight: 0,
+        reverse: false,
+    };
+    let parameters = Parameters {
+        startup_delay: Duration::from_secs(1),
+        ..parameters(100)
+    };
+    let mut engine = Engine::new([parameters], vec![vec![tracking]], Vec::new());
+    let cause = FaultCause::Tracker(tracker);
+    engine.handle_tracker(at(0), tracker, Reading::Pending);
+    engine.handle_startup(at(0), ID);
+    assert_eq!(engine.state(ID), StateKind::Init, "nothing is known yet");
+    engine.handle_tracker(at(10), tracker, false);
+    assert_eq!(engine.state(ID), StateKind::Fault);
+    assert_eq!(engine.snapshot(ID).reason, Some(Reason::Fault { cause }));
+    engine.handle_tracker(at(100), tracker, true);
+    assert_eq!(engine.snapshot(ID).reason, Some(Reason::Startup));
+    assert_eq!(engine.poll_timeout(), Some(at(1100) + ACTIVE_DOWN));
+    // Later it is the fault that it always was.
+    engine.handle_tracker(at(200), tracker, false);
+    engine.handle_tracker(at(300), tracker, true);
+    assert_eq!(engine.snapshot(ID).reason, Some(Reason::Recovery));
+    assert_eq!(engine.poll_timeout(), Some(at(300) + ACTIVE_DOWN));
+}
+
+#[test]
 fn an_interface_that_appears_brings_its_address() {
     let address = Ipv4Addr::new(10, 0, 0, 77).into();
     let mut engine = engine([parameters(100)]);

@@ -162,11 +162,87 @@ fn a_fault_of_one_is_the_fault_of_all() {
     assert_eq!(states(&engine), [StateKind::Backup, StateKind::Releasing]);
     pass(&mut engine, at(845));
     assert_eq!(states(&engine), [StateKind::Backup, StateKind::Releasing]);
+    drain(&mut engine);
+    // Nobody has taken over, and both may: the second keeps its addresses.
+    pass(&mut engine, at(850));
+    assert_eq!(states(&engine), [StateKind::Active; 2]);
+    let actions = drain(&mut engine);
+    assert!(!actions.contains(&(1, Action::InstallAddresses)));
+    assert!(!actions.contains(&(1, Action::RemoveAddresses)));
+}
+
+/// Active, and releasing since 450 ms because of a fault that is over.
+fn returning() -> Engine {
+    let mut engine = active();
+    engine.handle_fault(at(450), A, FaultCause::Tracker(TrackerId(1)));
+    engine.handle_recovery(at(460), A, FaultCause::Tracker(TrackerId(1)));
+    assert_eq!(states(&engine), [StateKind::Releasing; 2]);
+    assert_eq!(engine.poll_timeout(), Some(at(850)));
+    drain(&mut engine);
+    engine
+}
+
+#[test]
+fn a_group_that_nobody_relieves_keeps_its_addresses() {
+    let mut engine = returning();
+    pass(&mut engine, at(849));
+    assert_eq!(drain(&mut engine), []);
+    assert_eq!(engine.poll_due(at(850)), Some(A));
+    engine.handle_timeout(at(850), A);
+    assert_eq!(drain(&mut engine), [], "before the other is looked at");
+    assert_eq!(engine.poll_due(at(850)), Some(B));
+    engine.handle_timeout(at(850), B);
+    assert_eq!(states(&engine), [StateKind::Active; 2]);
+    let waited = Duration::from_millis(400);
+    let takes_back = |id| {
+        [
+            (id, send(100)),
+            (id, Action::Announce),
+            (id, update(StateKind::Active, 100, true)),
+            (
+                id,
+                transition(
+                    StateKind::Releasing,
+                    StateKind::Active,
+                    Reason::NoSuccessor { waited },
+                ),
+            ),
+        ]
+    };
+    assert_eq!(drain(&mut engine), [takes_back(0), takes_back(1)].concat());
+    assert_eq!(engine.poll_timeout(), Some(at(950)));
+}
+
+#[test]
+fn a_group_of_which_one_is_relieved_goes_whole() {
+    let mut engine = returning();
+    engine.handle_timeout(at(850), A);
+    // The last look finds that another has taken the second over.
+    engine.handle_advert(at(850), B, &advert(at(849), 50));
+    engine.handle_timeout(at(850), B);
+    assert_eq!(states(&engine), [StateKind::Releasing, StateKind::Backup]);
+    assert_eq!(engine.poll_due(at(850)), Some(A), "once more");
+    engine.handle_timeout(at(850), A);
+    assert_eq!(states(&engine), [StateKind::Backup; 2]);
+    assert_eq!(engine.addresses(A), Addresses::Absent);
+    assert_eq!(engine.poll_due(at(850)), None);
+}
+
+#[test]
+fn what_steps_down_is_backup_though_nobody_relieves_it() {
+    let mut engine = active();
+    let heard = |engine: &mut Engine, millis| {
+        engine.handle_advert(at(millis), A, &advert(at(millis), 150));
+    };
+    heard(&mut engine, 450);
+    for millis in [550, 650, 750, 849] {
+        heard(&mut engine, millis);
+        pass(&mut engine, at(millis));
+        assert_eq!(states(&engine), [StateKind::Backup, StateKind::Releasing]);
+    }
     pass(&mut engine, at(850));
     assert_eq!(states(&engine), [StateKind::Backup; 2]);
-    assert_eq!(engine.poll_timeout(), Some(at(850) + ACTIVE_DOWN));
-    pass(&mut engine, at(850) + ACTIVE_DOWN);
-    assert_eq!(states(&engine), [StateKind::Active; 2]);
+    assert_eq!(engine.addresses(B), Addresses::Absent);
 }
 
 #[test]

@@ -4,10 +4,11 @@ mod fault;
 mod group;
 mod network;
 mod priority;
+mod reload;
 
 use std::net::Ipv4Addr;
 
-use ha_common::types::Version;
+use ha_common::{fsm::TrackerId, types::Version};
 
 use super::*;
 
@@ -185,6 +186,32 @@ fn a_ring_full_of_losing_advertisements_is_answered_once() {
         StateKind::Backup,
         "a greater one counts however old"
     );
+}
+
+#[test]
+fn a_losing_advertisement_that_is_answered_already_still_has_its_clients_told() {
+    let mut engine = engine([parameters(100)]);
+    let id = InstanceId(0);
+    engine.handle_startup(at(0), id);
+    engine.handle_timeout(at(1000), id);
+    // Until its rows of announcements are through.
+    while let Some(due) = engine.poll_timeout().filter(|due| *due < at(8000)) {
+        pass(&mut engine, due);
+    }
+    drain(&mut engine);
+    // It arrives just before the timer's advertisement, and is handled after it.
+    let due = engine.poll_timeout().expect("the next advertisement");
+    let arrived = due - Duration::from_millis(1);
+    engine.handle_timeout(due, id);
+    assert_eq!(drain(&mut engine), [(0, send(100))]);
+    let last_word = Advert {
+        at: arrived,
+        ..advert(at(0), 50)
+    };
+    engine.handle_advert(due + Duration::from_millis(1), id, &last_word);
+    assert_eq!(drain(&mut engine), [(0, Action::Announce)]);
+    engine.handle_advert(due + Duration::from_millis(2), id, &last_word);
+    assert_eq!(drain(&mut engine), [], "once is enough");
 }
 
 #[test]

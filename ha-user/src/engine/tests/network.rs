@@ -17,6 +17,7 @@ struct Node {
     /// What the kernel was told of each instance.
     published: [Option<Sorting>; 2],
     links: [bool; 2],
+    grouped: bool,
 }
 
 impl Node {
@@ -32,6 +33,7 @@ impl Node {
             installed: [false; 2],
             published: [None; 2],
             links: [true; 2],
+            grouped: true,
         }
     }
 
@@ -76,7 +78,9 @@ impl Node {
         }
         // Only the steps of a stop may part a group that serves.
         let together = states.iter().all(|state| *state == StateKind::Active)
-            || !states.contains(&StateKind::Active);
+            || !states.contains(&StateKind::Active)
+            || !self.grouped
+            || engine.ids().any(|id| engine.slots[id].joining);
         assert!(
             together || states.contains(&StateKind::Init) || states.contains(&StateKind::Releasing),
             "{states:?}"
@@ -280,8 +284,14 @@ enum Event {
     Attached,
     Tracker(bool),
     Claim,
+    Drain(bool),
+    /// As it is, or without the group, or without a delay.
+    Reload(bool, bool),
     Wait(u64),
-    Hear { age_ms: u64, priority: u8 },
+    Hear {
+        age_ms: u64,
+        priority: u8,
+    },
 }
 
 fn event() -> impl Strategy<Value = (u32, Event)> {
@@ -301,6 +311,8 @@ fn event() -> impl Strategy<Value = (u32, Event)> {
         1 => Just(Event::Attached),
         2 => any::<bool>().prop_map(Event::Tracker),
         1 => Just(Event::Claim),
+        1 => any::<bool>().prop_map(Event::Drain),
+        2 => any::<(bool, bool)>().prop_map(|(grouped, delayed)| Event::Reload(grouped, delayed)),
         6 => (0..500_u64).prop_map(Event::Wait),
         8 => (0..50_u64, any::<u8>()).prop_map(|(age_ms, priority)| Event::Hear { age_ms, priority }),
     ];
@@ -326,7 +338,7 @@ proptest! {
             ..parameters(priority)
         });
         let group = vec![vec![InstanceId(0), InstanceId(1)]];
-        node.engine = Engine::new(instances, trackings.to_vec(), group);
+        node.engine = Engine::new(instances, trackings.to_vec(), group.clone());
         let mut now = at(1000);
         for (index, event) in events {
             let id = InstanceId(index);
@@ -344,6 +356,36 @@ proptest! {
                 }
                 Event::Tracker(up) => engine.handle_tracker(now, TrackerId(index), up),
                 Event::Claim => engine.handle_claim(now, id),
+                Event::Drain(drained) => {
+                    engine.handle_drain(now, id, drained);
+                }
+                Event::Reload(grouped, delayed) => {
+                    let reload = |instances: [Parameters; 2]| crate::engine::Reload {
+                        changed: (0..)
+                            .map(InstanceId)
+                            .zip(instances.into_iter().zip(&trackings))
+                            .map(|(id, (parameters, trackings))| crate::engine::Member {
+                                id,
+                                parameters,
+                                trackings: trackings.clone(),
+                            })
+                            .collect(),
+                        groups: if grouped { group.clone() } else { Vec::new() },
+                        ..crate::engine::Reload::default()
+                    };
+                    let mut other = instances;
+                    if !delayed {
+                        other = other.map(|it| Parameters { preempt_delay: Duration::ZERO, ..it });
+                    }
+                    engine.handle_reload(now, reload(other));
+                    node.grouped = grouped;
+                    node.act();
+                    // Once more is no news.
+                    let before = node.engine.poll_timeout();
+                    node.engine.handle_reload(now, reload(other));
+                    prop_assert_eq!(node.engine.poll_action(), None);
+                    prop_assert_eq!(node.engine.poll_timeout(), before);
+                }
                 Event::Wait(millis) => {
                     now = now + Duration::from_millis(millis);
                     let mut turns = 0;

@@ -63,12 +63,52 @@ fn a_reversed_tracker_is_good_while_it_is_down() {
         engine.snapshot(ID).contributions,
         [Contribution {
             tracking: reversed,
-            up: Some(true),
+            reading: Some(Reading::Up),
             added: -50
         }]
     );
     engine.handle_tracker(at(20), TrackerId(1), false);
     assert_eq!(engine.snapshot(ID).priority, Priority(100));
+}
+
+#[test]
+fn what_is_pending_adds_nothing_and_is_waited_for() {
+    let trackings = vec![tracking(1, 50), tracking(2, -50), tracking(3, 0)];
+    let mut engine = Engine::new([parameters(100)], vec![trackings], Vec::new());
+    for tracker in 1..=3 {
+        engine.handle_tracker(at(0), TrackerId(tracker), Reading::Pending);
+    }
+    engine.handle_startup(at(0), ID);
+    assert_eq!(engine.snapshot(ID).priority, Priority(100));
+    assert_eq!(engine.state(ID), StateKind::Init);
+    engine.handle_tracker(at(10), TrackerId(1), true);
+    engine.handle_tracker(at(20), TrackerId(2), true);
+    assert_eq!(engine.snapshot(ID).priority, Priority(150));
+    engine.handle_tracker(at(30), TrackerId(3), true);
+    assert_eq!(engine.state(ID), StateKind::Backup);
+}
+
+#[test]
+fn a_number_is_multiplied_with_the_weight() {
+    let weighed = |weight, reverse, value| {
+        let tracking = Tracking {
+            reverse,
+            ..tracking(1, weight)
+        };
+        let mut engine = tracked(100, vec![tracking]);
+        engine.handle_tracker(at(10), TrackerId(1), Reading::Value(value));
+        let snapshot = engine.snapshot(ID);
+        (snapshot.priority.0, !snapshot.faults.is_empty())
+    };
+    assert_eq!(weighed(1, false, 20), (120, false));
+    assert_eq!(weighed(-2, false, 20), (60, false));
+    assert_eq!(weighed(-2, true, 20), (140, false));
+    assert_eq!(weighed(2, false, i32::MAX), (254, false));
+    assert_eq!(weighed(1, false, -253), (1, false));
+    assert_eq!(weighed(1, false, -254), (1, true));
+    assert_eq!(weighed(0, false, 0), (100, false));
+    assert_eq!(weighed(0, false, 1), (100, true));
+    assert_eq!(weighed(0, true, 1), (100, false));
 }
 
 #[test]
