@@ -7,7 +7,9 @@
 //! while it still does, and printed with the command that replays it.
 //!
 //! `HARRIER_SIM_SEEDS` and `HARRIER_SIM_START` choose other seeds than those of
-//! the fixed budget: `cargo xtask sim --seeds N --seed-start S` sets them.
+//! the fixed budget: `cargo xtask sim --seeds N --seed-start S` sets them. With
+//! `HARRIER_SIM_BRIEF=1` a seed that fails is named and not run again
+//! (`cargo xtask mutants`).
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -29,6 +31,10 @@ mod frame;
 mod kernel;
 #[path = "sim/network.rs"]
 mod network;
+#[path = "sim/pace.rs"]
+mod pace;
+#[path = "sim/paths.rs"]
+mod paths;
 #[path = "sim/rng.rs"]
 mod rng;
 #[path = "sim/scenario.rs"]
@@ -113,6 +119,9 @@ fn report(seed: u64) -> String {
     let Some(first) = invariant(&scenario) else {
         return String::new();
     };
+    if number("HARRIER_SIM_BRIEF", 0) == 1 {
+        return format!("seed {seed} breaks \"{first}\"\n");
+    }
     while let Some(less) = scenario
         .simpler()
         .into_iter()
@@ -120,8 +129,8 @@ fn report(seed: u64) -> String {
     {
         scenario = less;
     }
-    let outcome = world::run(&scenario, true);
     let mut text = format!("seed {seed} breaks \"{first}\"\n\nas little as still fails:\n");
+    let outcome = world::run(&scenario, true);
     let _ = writeln!(text, "{scenario:#?}\n\nhow it ends:");
     for line in &outcome.trace {
         let _ = writeln!(text, "{line}");

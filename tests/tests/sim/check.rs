@@ -46,22 +46,27 @@
 //!
 //! **No gap.** When addresses leave a node because another has taken over, another
 //! has them installed: the model lets that take up to [`INSTALLATION`] after the
-//! advertisement. Given that nothing was disturbed since the release; or, where one
-//! is outranked, for a while, and that another is Active at that moment: with two
-//! Actives of which one has just become the lesser, each may yield to what the
-//! other has sent before.
+//! advertisement. Given that nothing was disturbed since the release, and that the
+//! successor is due in time: one with a longer interval that has never been held back
+//! has not learned ours. Or, where one
+//! is outranked, for a while, and that another is Active at that moment. It need not
+//! be: of two Actives the greater may fall below the lesser while its advertisement is
+//! on the way; the lesser yields to that, the greater to the lesser's last word (seed
+//! 10727). Nobody is Active then for Skew_Time, or Active_Down without quick_preempt.
+//! Without the last word no client would learn of a winner that has not heard the
+//! loser; as a release it would not make others than us announce again.
 //!
 //! **Groups.** While all nodes that hear each other do so fully and without loss,
 //! no two of them have one member each for longer than Active_Down_Interval
 //! `+ I + L + W` after a disturbance.
 
-use super::scenario::{Instance, Scenario};
+use super::{
+    paths::{NODES, Paths, Role},
+    scenario::{Instance, Scenario},
+};
 
 /// What putting the addresses on an interface takes, at most; well within LINGER.
 pub(crate) const INSTALLATION: u64 = 5_000_000;
-
-/// Nodes at most.
-pub(crate) const NODES: usize = 5;
 
 /// A broken invariant.
 #[derive(Clone, Debug)]
@@ -77,47 +82,6 @@ pub(crate) fn violated<T>(invariant: &'static str, text: String) -> Result<T, Vi
 /// `span` as true time or another clock may measure it: 2 x 200 ppm, and a bit.
 pub(crate) fn stretch(span: u64) -> u64 {
     span + span / 2000 + 2
-}
-
-/// A router's part in the present.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
-    /// Down, paused, in fault, or without a running daemon.
-    Off,
-    Candidate,
-    /// Active, and able to say so.
-    Active,
-}
-
-/// Who can hear whom.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Paths {
-    /// `cut[from][to]`
-    pub(crate) cut: [[bool; NODES]; NODES],
-    pub(crate) lossy: bool,
-}
-
-impl Paths {
-    fn both_ways(&self, one: usize, other: usize) -> bool {
-        !self.cut[one][other] && !self.cut[other][one]
-    }
-
-    /// The nodes fall into groups that hear each other fully and nobody else.
-    fn is_calm(&self, nodes: usize) -> bool {
-        let same = |one: usize, other: usize| {
-            (0..nodes).all(|node| {
-                node == one || node == other || self.cut[one][node] == self.cut[other][node]
-            })
-        };
-        !self.lossy
-            && (0..nodes).all(|one| {
-                (0..nodes).all(|other| {
-                    one == other
-                        || (self.cut[one][other] == self.cut[other][one]
-                            && (self.cut[one][other] || same(one, other)))
-                })
-            })
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -137,6 +101,8 @@ struct Track {
     /// The Active that has become too weak, and by when it has to be gone.
     weakened: Option<(usize, u64)>,
     paths: Paths,
+    /// Since when they are like that.
+    paths_since: u64,
     last_sent: u64,
 }
 
@@ -162,6 +128,7 @@ impl<'a> Monitor<'a> {
                     successor: None,
                     weakened: None,
                     paths: Paths::default(),
+                    paths_since: 0,
                     last_sent: 0,
                 })
                 .collect(),
@@ -177,9 +144,12 @@ impl<'a> Monitor<'a> {
         self.disturbed
     }
 
-    /// Whether a successor is due.
-    pub(crate) fn awaits_successor(&self, index: usize) -> bool {
-        self.tracks[index].successor.is_some()
+    /// Whether a successor is due while `node` still serves after its release.
+    pub(crate) fn awaits_successor(&self, index: usize, node: usize) -> bool {
+        let instance = &self.instances[index];
+        let longest = instance.longest_release(node);
+        let successor = self.tracks[index].successor;
+        successor.is_some_and(|(_, within)| within <= longest)
     }
 
     /// The effective priority of `node` is another one: a disturbance, which the
@@ -195,7 +165,8 @@ impl<'a> Monitor<'a> {
             .iter()
             .all(|member| member.preempt && member.quick_preempt && member.preempt_delay == 0);
         let settled = |other: usize| {
-            now > track.since[other] + stretch(instance.slowest) + latency + 2 * slack
+            let since = track.since[other].max(track.paths_since);
+            now > since + stretch(instance.slowest) + latency + 2 * slack
         };
         let greatest = (0..self.scenario.nodes)
             .filter(|other| {
@@ -272,7 +243,11 @@ impl<'a> Monitor<'a> {
             self.disturbed = now;
         }
         for (index, (roles, paths)) in roles.iter().zip(paths).enumerate() {
-            self.tracks[index].paths = *paths;
+            let track = &mut self.tracks[index];
+            if track.paths != *paths {
+                track.paths = *paths;
+                track.paths_since = now;
+            }
             self.update(now, disturbance, index, roles)?;
         }
         self.update_unheld(now);

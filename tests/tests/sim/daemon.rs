@@ -14,7 +14,7 @@ use ha_common::{
     time::Timestamp,
     types::{Centiseconds, Priority, RouterAddress},
 };
-use ha_user::engine::{Engine, InstanceId, Tracking};
+use ha_user::engine::{Engine, InstanceId, Member, Reload, Tracking};
 
 use super::{frame, kernel::Slot, scenario::Instance};
 
@@ -22,13 +22,28 @@ use super::{frame, kernel::Slot, scenario::Instance};
 const RING: usize = abi::EVENTS_BYTES as usize / 64 - 1;
 /// As the driver's constant of this name.
 const EVENTS_PER_TURN: usize = 256;
+/// Far more than can be due at one time: one that is not moved comes for ever.
+const DEADLINES_PER_TURN: usize = 1000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command {
-    Link { link: usize, up: bool },
-    Tracker { up: bool },
-    Detach { link: usize },
-    Attach { link: usize },
+    Link {
+        link: usize,
+        up: bool,
+    },
+    Tracker {
+        up: bool,
+    },
+    /// Another configuration, in which the first instance has this priority.
+    Reload {
+        priority: u8,
+    },
+    Detach {
+        link: usize,
+    },
+    Attach {
+        link: usize,
+    },
     Shutdown,
 }
 
@@ -38,6 +53,10 @@ pub(crate) enum Effect {
     Act(usize, Action, Timestamp),
     /// Priority 0 is handed to an Active, whose timer then starts anew.
     Released(usize),
+    /// Another advertisement is handed to an Active, perhaps one from before.
+    Heard(usize),
+    /// A deadline of this one is due again and again.
+    Spins(usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,12 +73,16 @@ pub(crate) struct Daemon {
     ring: VecDeque<abi::Event>,
     pub(crate) commands: VecDeque<Command>,
     looked_at_ns: Vec<u64>,
+    /// The configuration.
+    members: Vec<Member>,
+    groups: Vec<Vec<InstanceId>>,
     /// Of each instance: its link, what is published of it at first, its address.
     links: Vec<(usize, abi::Instance)>,
     link_up: [bool; 2],
     stopping: bool,
     phase: Phase,
     taken: usize,
+    passed: usize,
     acting_at: Timestamp,
     /// What the kernel is to sort by, not published yet.
     publishing: Option<(InstanceId, Sorting)>,
@@ -78,37 +101,53 @@ impl Daemon {
             .zip(instances)
             .map(|(index, instance)| (instance.link, frame::published(instance, node, index)))
             .collect();
-        let parameters = instances.iter().map(|instance| {
-            let member = &instance.members[node];
-            Parameters {
-                preempt: member.preempt,
-                preempt_delay: Duration::from_nanos(member.preempt_delay),
-                startup_delay: Duration::from_nanos(member.startup_delay),
-                quick_preempt: member.quick_preempt,
-                announce: instance.announce,
-                ..Parameters::new(
-                    instance.version,
-                    Priority(member.priority),
-                    frame::address(instance.family, member.host),
-                    Centiseconds(member.interval_cs).to_duration(),
-                )
-            }
-        });
+        let parameters: Vec<Parameters> = instances
+            .iter()
+            .map(|instance| {
+                let member = &instance.members[node];
+                Parameters {
+                    preempt: member.preempt,
+                    preempt_delay: Duration::from_nanos(member.preempt_delay),
+                    startup_delay: Duration::from_nanos(member.startup_delay),
+                    quick_preempt: member.quick_preempt,
+                    announce: instance.announce,
+                    ..Parameters::new(
+                        instance.version,
+                        Priority(member.priority),
+                        frame::address(instance.family, member.host),
+                        Centiseconds(member.interval_cs).to_duration(),
+                    )
+                }
+            })
+            .collect();
         let tracking = |instance: &Instance| Tracking {
             tracker: TrackerId(0),
             weight: instance.members[node].weight,
             reverse: false,
         };
-        let trackings = instances.iter().map(|instance| vec![tracking(instance)]);
-        let members = (0..).map(InstanceId).take(instances.len());
-        let groups = if grouped {
-            vec![members.collect()]
+        let trackings: Vec<Vec<Tracking>> = instances
+            .iter()
+            .map(|instance| vec![tracking(instance)])
+            .collect();
+        let ids = (0..).map(InstanceId).take(instances.len());
+        let groups: Vec<Vec<InstanceId>> = if grouped {
+            vec![ids.clone().collect()]
         } else {
             Vec::new()
         };
+        let members = ids
+            .zip(parameters.iter().zip(&trackings))
+            .map(|(id, (parameters, trackings))| Member {
+                id,
+                parameters: *parameters,
+                trackings: trackings.clone(),
+            })
+            .collect();
         let mut daemon = Self {
             looked_at_ns: vec![0; links.len()],
-            engine: Engine::new(parameters, trackings.collect(), groups),
+            engine: Engine::new(parameters, trackings, groups.clone()),
+            members,
+            groups,
             slots: links.iter().map(|(_, first)| Slot::new(*first)).collect(),
             links,
             ring: VecDeque::new(),
@@ -117,6 +156,7 @@ impl Daemon {
             stopping: false,
             phase: Phase::Events,
             taken: 0,
+            passed: 0,
             acting_at: now,
             publishing: None,
         };
@@ -165,6 +205,12 @@ impl Daemon {
         !self.ring.is_empty() || !self.commands.is_empty()
     }
 
+    /// Whether the kernel's record holds something that the engine has not seen.
+    pub(crate) fn has_news(&self, id: InstanceId) -> bool {
+        let place = id.0 as usize;
+        self.slots[place].record.last_seen_ns != self.looked_at_ns[place]
+    }
+
     pub(crate) fn is_publishing(&self) -> bool {
         self.publishing.is_some()
     }
@@ -207,12 +253,15 @@ impl Daemon {
                 Phase::Commands => match self.commands.pop_front() {
                     Some(Command::Link { link, up }) => self.handle_link(now, link, up),
                     Some(Command::Tracker { up }) => {
-                        for id in self.engine.ids() {
-                            if let Some(sorted_before) = self.unseen(id) {
-                                self.engine.handle_advert(now, id, &sorted_before);
-                            }
-                        }
+                        self.hand_over_records(now);
                         self.engine.handle_tracker(now, TrackerId(0), up);
+                        // What is configured already is no news, whenever it comes.
+                        self.reload(now);
+                    }
+                    Some(Command::Reload { priority }) => {
+                        self.hand_over_records(now);
+                        self.members[0].parameters.priority = Priority(priority);
+                        self.reload(now);
                     }
                     Some(Command::Detach { link }) => {
                         for id in self.on_link(link) {
@@ -230,6 +279,11 @@ impl Daemon {
                 },
                 Phase::Deadlines => {
                     if let Some(id) = self.engine.poll_due(now) {
+                        self.passed += 1;
+                        if self.passed > DEADLINES_PER_TURN {
+                            out.push(Effect::Spins(id.0 as usize));
+                            return false;
+                        }
                         if let Some(advert) = self.unseen(id) {
                             self.engine.handle_advert(now, id, &advert);
                         }
@@ -239,6 +293,7 @@ impl Daemon {
                     } else {
                         self.phase = Phase::Events;
                         self.taken = 0;
+                        self.passed = 0;
                         return false;
                     }
                 }
@@ -255,8 +310,11 @@ impl Daemon {
             priority: Priority(event.priority),
             interval: Centiseconds(event.interval_cs).to_duration(),
         };
-        if advert.priority == Priority::RELEASE && self.engine.state(id) == StateKind::Active {
-            out.push(Effect::Released(event.index as usize));
+        if self.engine.state(id) == StateKind::Active {
+            out.push(match advert.priority {
+                Priority::RELEASE => Effect::Released(event.index as usize),
+                _ => Effect::Heard(event.index as usize),
+            });
         }
         // Both shorten what is left of Active_Down, so what is left and who holds
         // back has to be known: the engine may still count from an older arrival.
@@ -294,6 +352,23 @@ impl Daemon {
                 self.take_part(now, id);
             }
         }
+    }
+
+    fn hand_over_records(&mut self, now: Timestamp) {
+        for id in self.engine.ids() {
+            if let Some(sorted_before) = self.unseen(id) {
+                self.engine.handle_advert(now, id, &sorted_before);
+            }
+        }
+    }
+
+    fn reload(&mut self, now: Timestamp) {
+        let reload = Reload {
+            changed: self.members.clone(),
+            groups: self.groups.clone(),
+            ..Reload::default()
+        };
+        self.engine.handle_reload(now, reload);
     }
 
     fn unseen(&mut self, id: InstanceId) -> Option<Advert> {

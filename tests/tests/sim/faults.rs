@@ -21,6 +21,16 @@ impl World<'_> {
                 self.nodes[node].off_by = Some(place);
                 self.drop_daemon(node);
             }
+            Kind::Reload { node, change }
+                if self.nodes[node].daemon.is_some()
+                    && self.changes_priority_only(node, change) =>
+            {
+                if self.nodes[node].off_by.is_none() && self.nodes[node].bases[0].priority != 255 {
+                    let priority = change.priority;
+                    self.nodes[node].bases[0].priority = priority;
+                    self.news(node, Command::Reload { priority });
+                }
+            }
             Kind::Stop { node } | Kind::Reload { node, .. }
                 if self.nodes[node].daemon.is_some() =>
             {
@@ -142,7 +152,10 @@ impl World<'_> {
             daemon.commands.push_back(Command::Tracker { up: false });
         }
         place.daemon = Some(daemon);
-        place.watches.iter_mut().for_each(Watch::start);
+        for watch in &mut place.watches {
+            watch.start();
+            watch.excuse();
+        }
         self.turn(node)
     }
 
@@ -156,8 +169,10 @@ impl World<'_> {
     }
 
     pub(crate) fn command(&mut self, node: usize, command: Command) {
-        if let Some(daemon) = &mut self.nodes[node].daemon {
+        let place = &mut self.nodes[node];
+        if let Some(daemon) = &mut place.daemon {
             daemon.commands.push_back(command);
+            place.watches.iter_mut().for_each(Watch::excuse);
             let at = self.now + self.late();
             self.wake(node, at);
         }
@@ -179,6 +194,19 @@ impl World<'_> {
         self.nodes[node].trackers_down += more;
         let up = self.nodes[node].trackers_down == 0;
         self.news(node, Command::Tracker { up });
+    }
+
+    /// Whether a daemon takes `change` in while it runs, here: all but the priority is
+    /// as before. (What else it can take in, the checks do not follow.)
+    fn changes_priority_only(&self, node: usize, change: Change) -> bool {
+        let instances = self.scenario.instances.iter();
+        instances
+            .zip(&self.nodes[node].bases)
+            .all(|(instance, base)| {
+                let interval =
+                    instance.version != Version::V3 || base.interval_cs == change.interval_cs;
+                interval && (base.host, base.preempt) == (change.host, change.preempt)
+            })
     }
 
     /// From its next start on, `node` goes by these.

@@ -9,9 +9,10 @@ use ha_common::{
 use ha_user::engine::InstanceId;
 
 use super::{
-    check::{NODES, Paths, Role, Violation, violated},
+    check::{Violation, violated},
     clock::Event,
     frame,
+    paths::{NODES, Paths, Role},
     watch::Watch,
     world::World,
 };

@@ -60,6 +60,16 @@ impl Instance {
         3 * interval + self.skew(node, interval)
     }
 
+    /// How long `node` serves after a release without a successor: the
+    /// Active_Down_Interval of priority 0.
+    pub(crate) fn longest_release(&self, node: usize) -> u64 {
+        let interval = self.interval(node);
+        match self.version {
+            Version::V2 => 3 * interval + 1_000_000_000,
+            Version::V3 => 4 * interval,
+        }
+    }
+
     pub(crate) fn interval(&self, node: usize) -> u64 {
         u64::from(self.members[node].interval_cs) * 10 * MILLI
     }

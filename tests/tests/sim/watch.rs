@@ -13,10 +13,7 @@
 //!   on their schedule, and never more than one per tenth of a second.
 //! - An Active that hears a lesser one announces the addresses anew, within an
 //!   event gap, ANNOUNCE_GAP and an interval, given that nothing else changes.
-//! - The Active advertises from deadline to deadline: nothing but a release
-//!   moves the next one, and nothing makes up for what a stall missed.
-//! - No storm: per interval one advertisement, one per takeover, one per release
-//!   heard, and at most one per tenth of the interval for losing ones.
+//! - The Active advertises when it has to, and not more ([`Pace`]).
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -30,6 +27,7 @@ use ha_common::{
 use super::{
     check::{Violation, violated},
     frame,
+    pace::Pace,
     scenario::Instance,
 };
 
@@ -79,6 +77,9 @@ pub(crate) struct Watch {
     /// By its last transition.
     state: StateKind,
     announced: u32,
+    /// When it may take its place back after a release: when it would be due as a
+    /// Backup that has heard nobody since.
+    returns_at: u64,
     took_over_at: u64,
     /// Others have made it begin the announcements anew.
     asked: bool,
@@ -88,10 +89,7 @@ pub(crate) struct Watch {
     met: Option<u64>,
     /// It has run all the time since it took over.
     unbroken: bool,
-    next_due: u64,
-    bucket: u64,
-    sent: u32,
-    allowed: u32,
+    pace: Pace,
 }
 
 impl Watch {
@@ -109,14 +107,12 @@ impl Watch {
             priority: Priority::RELEASE,
             state: StateKind::Init,
             announced: 0,
+            returns_at: 0,
             took_over_at: 0,
             asked: false,
             owed: None,
             unbroken: false,
-            next_due: 0,
-            bucket: 0,
-            sent: 0,
-            allowed: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -137,6 +133,16 @@ impl Watch {
 
     pub(crate) fn pause(&mut self) {
         self.unbroken = false;
+    }
+
+    /// Something has happened that may make it advertise out of turn.
+    pub(crate) fn excuse(&mut self) {
+        self.pace.excuse();
+    }
+
+    /// It has answered all that has happened so far.
+    pub(crate) fn settle(&mut self) {
+        self.pace.settle();
     }
 
     /// The world has changed: nothing is owed to what was before.
@@ -165,6 +171,7 @@ impl Watch {
             _ => advert.priority >= by.priority || !(by.preempt || by.priority == Priority::OWNER),
         };
         let now = now.as_nanos();
+        self.pace.excuse();
         if self.past.len() == PAST {
             self.past.pop_front();
         }
@@ -177,13 +184,14 @@ impl Watch {
             return;
         }
         self.asked |= is_active;
-        if is_active && published.state == StateKind::Active && !outranks(decided) {
-            // The kernel tells once per gap.
+        if published.state == StateKind::Active && !outranks(published) {
+            // The kernel tells once per gap, whatever has been decided meanwhile.
             let gap = instance.interval(self.node) / 10;
-            let is_told = self.met.is_none_or(|met| now >= met + gap.max(1_000_000));
-            if self.unbroken && is_told {
+            if self.met.is_none_or(|met| now >= met + gap.max(1_000_000)) {
                 self.met = Some(now);
-                self.owed.get_or_insert(now + meeting);
+                if self.unbroken && is_active && !outranks(decided) {
+                    self.owed.get_or_insert(now + meeting);
+                }
             }
         }
         // While it is barred the engine may lift the bar before that is published.
@@ -191,7 +199,10 @@ impl Watch {
         // While it releases any advertisement is a successor's, only the first counts.
         let is_releasing = decided.state == StateKind::Releasing;
         let certain = holds(published) && holds(decided) && !is_barred && !is_releasing;
-        let possible = holds(published) || holds(decided) || advert.priority.0 >= own.priority;
+        // A lesser one that an Active has not got round to counts if it yields to
+        // another first and does not preempt.
+        let possible =
+            holds(published) || holds(decided) || advert.priority.0 >= own.priority || !own.preempt;
         if certain {
             // Two in one nanosecond have no order: either may count.
             let tied = self.held.hold.0 == now;
@@ -218,11 +229,17 @@ impl Watch {
         }
     }
 
+    /// Another advertisement is handed to the Active: it may begin the
+    /// announcements anew.
+    pub(crate) fn heard(&mut self) {
+        self.asked = true;
+    }
+
     /// A release is handed to the Active.
     pub(crate) fn released(&mut self, now: Timestamp, instance: &Instance) {
         self.asked = true;
-        self.next_due = now.as_nanos() + instance.interval(self.node);
-        self.allowed += 1;
+        let interval = instance.interval(self.node);
+        self.pace.restart(now.as_nanos(), interval);
     }
 
     pub(crate) fn act(
@@ -255,9 +272,15 @@ impl Watch {
         match action {
             Action::SendAdvert { priority } => {
                 self.advertised = true;
-                self.count(now, instance)?;
+                let interval = instance.interval(node);
+                self.pace.count(now, node, interval)?;
                 if priority != Priority::RELEASE {
-                    self.keep_time(at, slack, instance)?;
+                    self.pace.keep_row(at, node, interval)?;
+                    // A takeover's first comes before its transition; that one sets
+                    // the time.
+                    if self.state == StateKind::Active && self.unbroken {
+                        self.pace.keep_time(at, node, slack, interval)?;
+                    }
                 } else if self.state != StateKind::Active {
                     return violated("silence", format!("node {node} releases in {}", self.state));
                 }
@@ -307,8 +330,11 @@ impl Watch {
                 let decided = self.decided.take();
                 if from == StateKind::Active {
                     self.check_announcements(now, slack, &instance.announce)?;
+                    // Those of a takeover in place count anew, without an installation.
+                    self.announced = 0;
+                    self.asked = false;
                     self.owed = None;
-                    self.allowed += 1;
+                    self.pace.allow();
                 }
                 let serves = matches!(to, StateKind::Active | StateKind::Releasing);
                 if self.installed
@@ -383,8 +409,14 @@ impl Watch {
                     );
                 }
             }
+            (StateKind::Releasing, _) => {
+                self.returns_at = now + instance.active_down(node, instance.interval(node));
+            }
             (StateKind::Active, _) => {
-                let until = decided.unwrap_or_else(|| self.held_back_until(at, instance));
+                let until = match reason {
+                    Reason::NoSuccessor { .. } => self.returns_at,
+                    _ => decided.unwrap_or_else(|| self.held_back_until(at, instance)),
+                };
                 let starts = matches!(reason, Reason::Owner | Reason::Recovery);
                 if now < until && !(starts && own.priority == 255) {
                     return violated(
@@ -403,8 +435,7 @@ impl Watch {
                 }
                 self.took_over_at = now;
                 self.unbroken = true;
-                self.allowed += 1;
-                self.next_due = now + instance.interval(node);
+                self.pace.restart(now, instance.interval(node));
             }
             _ => {}
         }
@@ -456,60 +487,5 @@ impl Watch {
                 self.node
             ),
         )
-    }
-
-    /// Runs while it is Active, before an advertisement is counted as on time.
-    fn keep_time(
-        &mut self,
-        at: Timestamp,
-        slack: u64,
-        instance: &Instance,
-    ) -> Result<(), Violation> {
-        let now = at.as_nanos();
-        // A takeover's first comes before its transition; that one sets the time.
-        let taking_over = self.state != StateKind::Active;
-        if taking_over || !self.unbroken {
-            return Ok(());
-        }
-        if now > self.next_due + slack {
-            return violated(
-                "advertisements on time",
-                format!(
-                    "node {}: one was due at {} and comes at {now} of its clock",
-                    self.node, self.next_due
-                ),
-            );
-        }
-        if now >= self.next_due {
-            let interval = instance.interval(self.node);
-            self.next_due += interval;
-            if self.next_due <= now {
-                self.next_due = now + interval;
-            }
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, now: Timestamp, instance: &Instance) -> Result<(), Violation> {
-        let interval = instance.interval(self.node);
-        let bucket = now.as_nanos() / interval;
-        if bucket != self.bucket {
-            self.bucket = bucket;
-            self.sent = 0;
-            self.allowed = 0;
-        }
-        self.sent += 1;
-        // One on the boundary on each side, a takeover that is counted after its
-        // advertisement, eleven answers in ten gaps.
-        if self.sent > 16 + self.allowed {
-            return violated(
-                "no storm",
-                format!(
-                    "node {} sends {} advertisements in one interval",
-                    self.node, self.sent
-                ),
-            );
-        }
-        Ok(())
     }
 }

@@ -11,10 +11,11 @@ use ha_common::{
 use ha_user::engine::InstanceId;
 
 use super::{
-    check::{INSTALLATION, Monitor, NODES, Violation, violated},
+    check::{INSTALLATION, Monitor, Violation, violated},
     clock::{Clock, Event, Queued},
     daemon::{Daemon, Effect},
     frame,
+    paths::NODES,
     rng::Rng,
     scenario::{Member, Scenario},
     watch::Watch,
@@ -226,7 +227,10 @@ impl<'a> World<'a> {
         let Some(daemon) = &place.daemon else {
             return Ok(());
         };
-        for (watch, id) in place.watches.iter().zip(daemon.engine.ids()) {
+        for (watch, id) in place.watches.iter_mut().zip(daemon.engine.ids()) {
+            if !daemon.has_work() && !daemon.has_news(id) {
+                watch.settle();
+            }
             let state = daemon.engine.state(id);
             let there = daemon.engine.addresses(id) != Addresses::Absent;
             if watch.installed != there || !watch.may_have_addresses(now) {
@@ -263,6 +267,18 @@ impl<'a> World<'a> {
                 self.nodes[node].watches[index].released(now, instance);
                 return Ok(());
             }
+            Effect::Heard(index) => {
+                self.nodes[node].watches[index].heard();
+                return Ok(());
+            }
+            Effect::Spins(index) => {
+                return violated(
+                    "progress",
+                    format!(
+                        "node {node} instance {index}: a deadline that has passed is due again"
+                    ),
+                );
+            }
         };
         self.note(|| format!("node {node} instance {index}: {action:?}"));
         let place = &mut self.nodes[node];
@@ -287,13 +303,37 @@ impl<'a> World<'a> {
                 // That it leaves is a disturbance, and comes before the wait.
                 self.changed(false)?;
                 self.monitor.stopped(self.now, index, node);
-                let due = self.monitor.awaits_successor(index);
+                let due = self.monitor.awaits_successor(index, node);
                 self.nodes[node].handed_over[index] = due.then_some(self.now);
             }
             Action::Transition {
                 to: StateKind::Active,
                 ..
-            } => self.takeovers += 1,
+            } => {
+                self.takeovers += 1;
+                let id = InstanceId(u32::try_from(index).expect("few"));
+                let engine = self.nodes[node].daemon.as_ref().map(|it| &it.engine);
+                let faulty = engine.is_some_and(|engine| {
+                    let now = engine.snapshot(id);
+                    now.state == StateKind::Active && !now.faults.is_empty()
+                });
+                if faulty {
+                    return violated(
+                        "fault",
+                        format!("node {node} instance {index}: Active, although in fault"),
+                    );
+                }
+            }
+            Action::Transition {
+                to: StateKind::Backup,
+                reason: Reason::NoSuccessor { .. },
+                ..
+            } if !self.scenario.grouped => {
+                return violated(
+                    "no gap",
+                    format!("node {node} instance {index}: gives up what nobody wants"),
+                );
+            }
             Action::Transition {
                 reason: Reason::Outranked { .. },
                 ..

@@ -5,15 +5,24 @@
 //! in place of ha-user, and the simulation by itself in place of ha-tests. A
 //! change takes seconds to build; the daemon's other dependencies would take a
 //! minute, and cannot notice anything.
+//!
+//! Cargo builds what is asked for, in one go; the test binaries are run directly.
+
+mod list;
 
 use std::{
     fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use self::list::parse;
 use crate::workspace::{self, Workspace};
 
 /// What the suites need of the tree.
@@ -64,20 +73,43 @@ overflow-checks = false
 debug-assertions = false
 "#;
 
-/// Seeds of the simulation per change: enough to meet the rare ones.
+/// Seeds of the simulation per change: enough to meet the rare ones. It stops at
+/// the first that fails.
 const SEEDS: &str = "20000";
 
-/// The suites: their name, and the arguments of `cargo test`.
-const SUITES: [(&str, &[&str]); 3] = [
-    (
-        "table",
-        &["--package", "ha-common", "--lib", "--test", "fsm"],
-    ),
-    ("engine", &["--package", "ha-user", "--lib"]),
-    (
-        "sim",
-        &["--package", "ha-tests", "--test", "sim", "seeds_hold"],
-    ),
+/// A test binary that runs for so long does not end. They take seconds.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Some of the tests: those of one crate of the copy.
+struct Suite {
+    name: &'static str,
+    /// The crate's name and its folder in the copy.
+    package: (&'static str, &'static str),
+    /// Its integration tests, beside its unit tests.
+    tests: &'static [&'static str],
+    /// Arguments of the binaries.
+    arguments: &'static [&'static str],
+}
+
+const SUITES: [Suite; 3] = [
+    Suite {
+        name: "table",
+        package: ("ha-common", "ha-common"),
+        tests: &["fsm"],
+        arguments: &[],
+    },
+    Suite {
+        name: "engine",
+        package: ("ha-user", "ha-user"),
+        tests: &[],
+        arguments: &[],
+    },
+    Suite {
+        name: "sim",
+        package: ("ha-tests", "tests"),
+        tests: &["sim"],
+        arguments: &["--exact", "seeds_hold_every_invariant"],
+    },
 ];
 
 /// The options of `mutants`.
@@ -86,17 +118,9 @@ pub(crate) struct Arguments {
     /// Make only the changes whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
-}
-
-/// One change.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Mutant {
-    name: String,
-    file: String,
-    /// The suites that have to notice.
-    by: Vec<String>,
-    old: String,
-    new: String,
+    /// Run every suite, not only those that have to notice
+    #[arg(long)]
+    all: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
@@ -112,45 +136,53 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     // copy for that of the checkout.
     let tree = workspace.target.join("mutants/tree");
     copy(workspace, &tree)?;
-    for (suite, options) in SUITES {
+    let bench = Bench {
+        workspace,
+        tree: &tree,
+    };
+    for (suite, found) in SUITES.iter().zip(bench.run(&SUITES.each_ref())?) {
         ensure!(
-            !is_killed(workspace, &tree, options)?,
-            "{suite} fails without any change"
+            found.is_none(),
+            "{} fails without any change: {}",
+            suite.name,
+            found.unwrap_or_default()
         );
     }
 
     let widest = mutants.iter().map(|mutant| mutant.name.len()).max();
     let widest = widest.unwrap_or_default();
-    let line = |name: &str, words: &[&str], remark: &str| {
-        let words: String = words.iter().map(|word| format!("  {word:8}")).collect();
-        println!("{name:widest$}{words}{remark}");
-    };
-    line("change", &SUITES.map(|(suite, _)| suite), "");
+    let begun = Instant::now();
     let mut missed = 0;
     for mutant in &mutants {
+        let is_asked = |suite: &Suite| mutant.by.iter().any(|by| by == suite.name);
+        let suites: Vec<&Suite> = SUITES
+            .iter()
+            .filter(|suite| arguments.all || is_asked(suite))
+            .collect();
         let file = tree.join(&mutant.file);
         let original = fs::read_to_string(&file)
             .with_context(|| format!("{}: cannot read {}", mutant.name, file.display()))?;
         fs::write(&file, mutant.apply(&original)?)?;
-        let killed: Result<Vec<bool>> = SUITES
-            .iter()
-            .map(|(_, options)| is_killed(workspace, &tree, options))
-            .collect();
+        let found = bench.run(&suites);
         fs::write(&file, original)?;
-        let killed = killed.with_context(|| mutant.name.clone())?;
-        let words = killed
-            .iter()
-            .map(|killed| if *killed { "killed" } else { "-" });
-        let words: Vec<&str> = words.collect();
-        let as_said = SUITES
-            .iter()
-            .zip(&killed)
-            .all(|((suite, _), killed)| *killed || !mutant.by.iter().any(|by| by == suite));
-        let remark = if as_said { "" } else { "  <- MISSED" };
-        missed += usize::from(!as_said);
-        line(&mutant.name, &words, remark);
+        let found = found.with_context(|| mutant.name.clone())?;
+        let mut line = format!("{:widest$}", mutant.name);
+        for (suite, found) in suites.iter().zip(found) {
+            let is_missed = found.is_none() && is_asked(suite);
+            missed += usize::from(is_missed);
+            line += &match found {
+                Some(what) => format!("  {}: {what}", suite.name),
+                None if is_missed => format!("  {}: MISSED", suite.name),
+                None => format!("  {}: -", suite.name),
+            };
+        }
+        println!("{line}");
     }
-    println!("{} changes, {missed} missed", mutants.len());
+    println!(
+        "{} changes in {:.0} s, missed {missed} times by a suite that has to notice",
+        mutants.len(),
+        begun.elapsed().as_secs_f64()
+    );
     Ok(if missed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -158,93 +190,142 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     })
 }
 
-impl Mutant {
-    /// `original` with the change.
+/// The copy, in which suites are run.
+struct Bench<'a> {
+    workspace: &'a Workspace,
+    tree: &'a Path,
+}
+
+impl Bench<'_> {
+    /// Builds `suites` and runs them: what each finds, if it finds anything.
     ///
     /// # Errors
-    /// If the text is not there exactly once: the list has gone stale.
-    fn apply(&self, original: &str) -> Result<String> {
-        let found = original.matches(&self.old).count();
-        ensure!(
-            found == 1,
-            "{}: its text is {found} times in {}, not once: bring tests/mutants.txt up to date",
-            self.name,
-            self.file
-        );
-        Ok(original.replacen(&self.old, &self.new, 1))
-    }
-}
-
-/// Reads the list; its first lines say what it looks like.
-fn parse(text: &str) -> Result<Vec<Mutant>> {
-    let mut mutants: Vec<Mutant> = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        if line.starts_with('#') || line.trim().is_empty() {
-            continue;
-        }
-        if let Some(name) = line.strip_prefix("== ") {
-            mutants.push(Mutant {
-                name: name.to_owned(),
-                ..Mutant::default()
-            });
-            continue;
-        }
-        let Some((key, rest)) = line.split_once(' ') else {
-            bail!("tests/mutants.txt:{}: no key", number + 1);
-        };
-        let Some(mutant) = mutants.last_mut() else {
-            bail!("tests/mutants.txt:{}: no name before it", number + 1);
-        };
-        let lines = |all: &mut String| {
-            if !all.is_empty() {
-                all.push('\n');
-            }
-            all.push_str(rest);
-        };
-        match key {
-            "file" => rest.clone_into(&mut mutant.file),
-            "by" => mutant.by = rest.split(' ').map(str::to_owned).collect(),
-            "-" => lines(&mut mutant.old),
-            "+" => lines(&mut mutant.new),
-            _ => bail!("tests/mutants.txt:{}: unknown key {key:?}", number + 1),
-        }
-    }
-    for mutant in &mutants {
-        let known = |by: &String| SUITES.iter().any(|(suite, _)| suite == by);
-        ensure!(
-            !mutant.file.is_empty()
-                && !mutant.old.is_empty()
-                && !mutant.by.is_empty()
-                && mutant.by.iter().all(known),
-            "tests/mutants.txt: {:?} lacks its file, its text or its suites",
-            mutant.name
-        );
-    }
-    Ok(mutants)
-}
-
-/// Whether a suite fails. A change that does not compile proves nothing.
-fn is_killed(workspace: &Workspace, tree: &Path, options: &[&str]) -> Result<bool> {
-    let cargo = |last: &[&str]| {
+    /// If they do not compile: that proves nothing.
+    fn run(&self, suites: &[&Suite]) -> Result<Vec<Option<String>>> {
         let mut cargo = Command::new(workspace::cargo());
         cargo
-            .current_dir(tree)
-            .args(["test", "--quiet"])
-            .args(options)
-            .args(last)
-            .env("CARGO_TARGET_DIR", workspace.target.join("mutants/build"))
-            .env("HARRIER_SIM_SEEDS", SEEDS)
+            .current_dir(self.tree)
+            .args(["test", "--no-run", "--lib"])
+            .env(
+                "CARGO_TARGET_DIR",
+                self.workspace.target.join("mutants/build"),
+            )
             .stdin(Stdio::null());
-        cargo
-    };
-    let built = cargo(&["--no-run"]).output().context("cannot run cargo")?;
-    ensure!(
-        built.status.success(),
-        "it does not compile:\n{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-    let ran = cargo(&[]).output().context("cannot run cargo")?;
-    Ok(!ran.status.success())
+        for suite in suites {
+            cargo.args(["--package", suite.package.0]);
+            for test in suite.tests {
+                cargo.args(["--test", test]);
+            }
+        }
+        let built = cargo.output().context("cannot run cargo")?;
+        let said = String::from_utf8_lossy(&built.stderr);
+        ensure!(built.status.success(), "it does not compile:\n{said}");
+        suites
+            .iter()
+            .map(|suite| self.run_one(suite, &executables(&said)))
+            .collect()
+    }
+
+    fn run_one(&self, suite: &Suite, built: &[Executable<'_>]) -> Result<Option<String>> {
+        let (package, folder) = suite.package;
+        let unit_tests = package.replace('-', "_");
+        for name in [unit_tests.as_str()].iter().chain(suite.tests) {
+            let Executable { path, .. } = built
+                .iter()
+                .find(|built| built.name == *name)
+                .with_context(|| format!("cargo does not tell of {name} of {package}"))?;
+            // As cargo test has it: regressions and the like are found from there.
+            let mut command = Command::new(path);
+            command
+                .current_dir(self.tree.join(folder))
+                .args(suite.arguments)
+                .env("CARGO_MANIFEST_DIR", self.tree.join(folder))
+                .env("HARRIER_SIM_SEEDS", SEEDS)
+                .env("HARRIER_SIM_BRIEF", "1")
+                .env("PROPTEST_MAX_SHRINK_ITERS", "0")
+                .env("RUST_BACKTRACE", "0");
+            let found = find(&mut command).with_context(|| format!("cannot run {path}"))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Runs a test binary: what it finds, if it fails or does not end.
+fn find(command: &mut Command) -> io::Result<Option<String>> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let (done, ended) = mpsc::channel();
+    let mut stdout = child.stdout.take();
+    // Its output ends when it does.
+    let reader = thread::spawn(move || {
+        let mut said = Vec::new();
+        if let Some(stdout) = &mut stdout {
+            // What cannot be read is missing as evidence, and nowhere else.
+            let _ = stdout.read_to_end(&mut said);
+        }
+        let _ = done.send(());
+        said
+    });
+    let is_late = ended.recv_timeout(LIMIT).is_err();
+    if is_late {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    let said = reader.join().unwrap_or_default();
+    if is_late {
+        return Ok(Some(format!("does not end within {LIMIT:?}")));
+    }
+    if status.success() {
+        return Ok(None);
+    }
+    let said = String::from_utf8_lossy(&said);
+    Ok(Some(evidence(&said).unwrap_or(status.to_string())))
+}
+
+/// A test binary that cargo has built.
+#[derive(Debug, PartialEq, Eq)]
+struct Executable<'a> {
+    /// Of the crate or the integration test.
+    name: &'a str,
+    path: &'a str,
+}
+
+/// The binaries that `cargo test --no-run` tells of, by lines like
+/// `  Executable unittests src/lib.rs (/path/name-0123456789abcdef)`.
+fn executables(said: &str) -> Vec<Executable<'_>> {
+    said.lines().filter_map(executable).collect()
+}
+
+fn executable(line: &str) -> Option<Executable<'_>> {
+    let line = line.trim_start().strip_prefix("Executable ")?;
+    let (_, path) = line.strip_suffix(')')?.split_once(" (")?;
+    let (_, file) = path.rsplit_once('/')?;
+    let (name, _) = file.rsplit_once('-')?;
+    Some(Executable { name, path })
+}
+
+/// What a test binary that fails has found: the invariant, or the tests.
+fn evidence(said: &str) -> Option<String> {
+    let seed = said.lines().find(|line| line.contains(" breaks \""));
+    if let Some((_, seed)) = seed.and_then(|line| line.split_once("seed ")) {
+        return Some(format!("seed {seed}"));
+    }
+    let failed = said.lines().filter_map(|line| {
+        let name = line.strip_prefix("test ")?;
+        name.strip_suffix(" ... FAILED")
+    });
+    let failed: Vec<&str> = failed.collect();
+    match failed.as_slice() {
+        [] => None,
+        [one] => Some((*one).to_owned()),
+        [first, rest @ ..] => Some(format!("{first} and {} more", rest.len())),
+    }
 }
 
 fn copy(workspace: &Workspace, tree: &PathBuf) -> Result<()> {
@@ -295,36 +376,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_read_and_made() {
-        let text = "# words\n== wrong\nfile a.rs\nby sim table\n- one\n-   two\n+ three\n";
-        let mutants = parse(text).expect("it is well formed");
-        assert_eq!(mutants[0].old, "one\n  two");
-        assert_eq!(mutants[0].by, ["sim", "table"]);
-        let changed = mutants[0].apply("zero one\n  two four").expect("it fits");
-        assert_eq!(changed, "zero three four");
-    }
-
-    #[test]
-    fn a_stale_change_is_told() {
-        let mutants = parse("== wrong\nfile a.rs\nby sim\n- one\n+ two\n").expect("well formed");
-        assert!(mutants[0].apply("one one").is_err());
-        assert!(mutants[0].apply("none").is_ok());
-        assert!(mutants[0].apply("zero").is_err());
-        assert!(parse("== wrong\nfile a.rs\nby nobody\n- one\n").is_err());
-        assert!(parse("file a.rs\n").is_err());
-    }
-
-    #[test]
-    fn the_list_fits_the_tree() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .expect("root");
-        let list = fs::read_to_string(root.join("tests/mutants.txt")).expect("the list");
-        let mutants = parse(&list).expect("well formed");
-        assert!(mutants.len() >= 12);
-        for mutant in mutants {
-            let file = fs::read_to_string(root.join(&mutant.file)).expect("its file");
-            mutant.apply(&file).expect("its text is there");
-        }
+    fn what_cargo_and_the_tests_say_is_read() {
+        let said = "   Compiling a\n  Executable unittests src/lib.rs (/t/ha_user-0f)\n  \
+                    Executable tests/sim.rs (/t/sim-1a)\n";
+        let built = executables(said);
+        assert_eq!(built.len(), 2);
+        assert_eq!((built[0].name, built[1].name), ("ha_user", "sim"));
+        assert_eq!(built[1].path, "/t/sim-1a");
+        let said = "test a ... ok\ntest b::c ... FAILED\ntest d ... FAILED\n";
+        assert_eq!(evidence(said).as_deref(), Some("b::c and 1 more"));
+        let said = "panicked at x:\nseed 7 breaks \"no storm\"\n";
+        assert_eq!(
+            evidence(said).as_deref(),
+            Some("seed 7 breaks \"no storm\"")
+        );
+        assert_eq!(evidence("killed"), None);
     }
 }
