@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ha_common::types::{AddressFamily, Version};
 
-use super::{model::VirtualAddress, raw::RawAddress};
+use super::{model::VirtualAddress, names, raw::RawAddress};
 
 /// Octets of the largest packet that every Ethernet link carries.
 pub(super) const MTU: usize = 1500;
@@ -76,6 +76,20 @@ pub(super) fn check(raw: RawAddress) -> Result<VirtualAddress, Fault> {
         address,
         prefix_len,
     })
+}
+
+/// Whether `label` can be that of an address on `interface`: its name, perhaps
+/// with `:` and more behind it.
+pub(super) fn is_label(label: &str, interface: &str) -> bool {
+    let Some(rest) = label
+        .strip_prefix(interface)
+        .filter(|_| !interface.is_empty())
+    else {
+        return false;
+    };
+    let suffix = rest.strip_prefix(':').filter(|suffix| !suffix.is_empty());
+    label.len() <= names::MAX_INTERFACE
+        && (rest.is_empty() || suffix.is_some_and(|suffix| suffix.chars().all(names::is_visible)))
 }
 
 /// What `address` is, if it is none that a host can have.

@@ -137,6 +137,7 @@ fn first_is_link_local(
         && let IpAddr::V6(v6) = first.value.ip()
         && family == Some(AddressFamily::Ipv6)
         && !v6.is_unicast_link_local()
+        && !raw.any_first_address.given().is_some_and(|any| any.value)
     {
         diagnostics.push(
             Diagnostic::error(
@@ -146,10 +147,33 @@ fn first_is_link_local(
             )
             .help(
                 "put a link-local address in front that only the virtual router has, such as \
-                 \"fe80::51/64\"",
+                 \"fe80::51/64\"; any_first_address = true does without, as keepalived does",
             ),
         );
     }
+}
+
+/// The setting `any_first_address`; a complaint if it has no effect.
+pub(super) fn any_first_address(
+    raw: &RawInstance,
+    family: Option<AddressFamily>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> bool {
+    let Some(given) = raw.any_first_address.given().filter(|given| given.value) else {
+        return false;
+    };
+    if family == Some(AddressFamily::Ipv4) {
+        diagnostics.push(
+            Diagnostic::warning(
+                given.span.clone(),
+                "any_first_address has no effect with IPv4",
+                "only the first IPv6 address has to be link-local",
+            )
+            .help("remove the line"),
+        );
+        return false;
+    }
+    true
 }
 
 /// Moves what does not fit one advertisement to the excluded addresses.
@@ -294,14 +318,7 @@ fn label(
         }
         return None;
     };
-    let rest = label.strip_prefix(interface);
-    let suits = rest.is_some_and(|rest| {
-        rest.is_empty()
-            || rest
-                .strip_prefix(':')
-                .is_some_and(|rest| !rest.is_empty() && rest.chars().all(names::is_visible))
-    });
-    if suits && label.len() <= names::MAX_INTERFACE {
+    if address::is_label(label, interface) {
         return Some(label.clone());
     }
     diagnostics.push(

@@ -2,7 +2,9 @@
 
 use std::{fmt::Write as _, ops::Range};
 
-use ariadne::{Config, IndexType, Label, Report, ReportKind, Source};
+use ariadne::{Cache, Config, IndexType, Label, Report, ReportKind};
+
+use super::sources::Sources;
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -11,14 +13,18 @@ pub enum Severity {
     Error,
     /// The file is taken, but probably says something else than was meant.
     Warning,
+    /// Nothing is wrong with it, but it is worth knowing. `harrier check` shows it;
+    /// the log does not.
+    Note,
 }
 
-/// One thing to be said about a configuration file.
+/// One thing to be said about a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// The octets of the file that it is about.
+    /// The octets that it is about; where there are several files, as
+    /// [`Sources`] numbers them.
     pub span: Range<usize>,
     /// What is wrong, in one line.
     pub message: String,
@@ -26,7 +32,7 @@ pub struct Diagnostic {
     pub expected: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// Another place in the file that matters, and why.
+    /// Another place that matters, and why.
     pub related: Option<(Range<usize>, String)>,
 }
 
@@ -53,6 +59,17 @@ impl Diagnostic {
     ) -> Self {
         Self {
             severity: Severity::Warning,
+            ..Self::error(span, message, expected)
+        }
+    }
+
+    pub(super) fn note(
+        span: Range<usize>,
+        message: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Note,
             ..Self::error(span, message, expected)
         }
     }
@@ -84,44 +101,65 @@ pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 /// file's. With `colour` for a terminal.
 #[must_use]
 pub fn render(name: &str, text: &str, diagnostics: &[Diagnostic], colour: bool) -> String {
-    let text = printable(text);
+    render_sources(&Sources::new(name, text), diagnostics, colour)
+}
+
+/// `diagnostics` with the lines of `sources` that they are about. With `colour`
+/// for a terminal.
+#[must_use]
+pub fn render_sources(sources: &Sources, diagnostics: &[Diagnostic], colour: bool) -> String {
+    let shown = sources.shown();
+    let files = (0..shown.len()).map(|place| shown.file(place));
+    // Split into lines once for all of them.
+    let mut texts = ariadne::sources(files.map(|file| (file.name.clone(), file.text.as_str())));
     let mut out = String::new();
     for diagnostic in diagnostics {
-        match report(name, &text, diagnostic, colour) {
+        match report(&shown, &mut texts, diagnostic, colour) {
             Some(report) => out.push_str(&report),
             // Nothing to quote: an empty file, or an offset behind its end.
-            None => plain(&mut out, name, &text, diagnostic),
+            None => plain(&mut out, &shown, diagnostic),
         }
     }
     out
 }
 
-fn report(name: &str, text: &str, diagnostic: &Diagnostic, colour: bool) -> Option<String> {
-    let span = visible(text, &diagnostic.span)?;
+fn report(
+    sources: &Sources,
+    texts: &mut impl Cache<String>,
+    diagnostic: &Diagnostic,
+    colour: bool,
+) -> Option<String> {
+    let (file, span) = sources.locate(&diagnostic.span);
+    let span = visible(&file.text, &span)?;
+    let name = file.name.clone();
     let kind = match diagnostic.severity {
         Severity::Error => ReportKind::Error,
         Severity::Warning => ReportKind::Warning,
+        Severity::Note => ReportKind::Advice,
     };
     let config = Config::default()
         .with_color(colour)
         .with_index_type(IndexType::Byte);
-    let mut report = Report::build(kind, (name, span.clone()))
+    let mut report = Report::build(kind, (name.clone(), span.clone()))
         .with_config(config)
         .with_message(&diagnostic.message)
         .with_label(mark((name, span), &diagnostic.expected, kind, colour));
-    if let Some((span, why)) = &diagnostic.related
-        && let Some(span) = visible(text, span)
-    {
-        report = report.with_label(mark((name, span), why, ReportKind::Advice, colour));
+    if let Some((span, why)) = &diagnostic.related {
+        let (file, span) = sources.locate(span);
+        if let Some(span) = visible(&file.text, &span) {
+            report = report.with_label(mark(
+                (file.name.clone(), span),
+                why,
+                ReportKind::Advice,
+                colour,
+            ));
+        }
     }
     if let Some(help) = &diagnostic.help {
         report = report.with_help(help);
     }
     let mut out = Vec::new();
-    report
-        .finish()
-        .write((name, Source::from(text)), &mut out)
-        .ok()?;
+    report.finish().write(texts, &mut out).ok()?;
     let out = String::from_utf8_lossy(&out);
     // The lines of a report are padded; a terminal does not show that, a diff does.
     Some(
@@ -131,12 +169,12 @@ fn report(name: &str, text: &str, diagnostic: &Diagnostic, colour: bool) -> Opti
     )
 }
 
-fn mark<'a>(
-    span: (&'a str, Range<usize>),
+fn mark(
+    span: (String, Range<usize>),
     words: &str,
     kind: ReportKind<'_>,
     colour: bool,
-) -> Label<(&'a str, Range<usize>)> {
+) -> Label<(String, Range<usize>)> {
     let label = Label::new(span).with_message(words);
     if !colour {
         return label;
@@ -148,12 +186,13 @@ fn mark<'a>(
     })
 }
 
-fn plain(out: &mut String, name: &str, text: &str, diagnostic: &Diagnostic) {
+fn plain(out: &mut String, sources: &Sources, diagnostic: &Diagnostic) {
     let severity = match diagnostic.severity {
         Severity::Error => "Error",
         Severity::Warning => "Warning",
+        Severity::Note => "Advice",
     };
-    let (line, column) = line_and_column(text, diagnostic.span.start.min(text.len()));
+    let (name, line, column) = sources.place(diagnostic.span.start);
     let Diagnostic {
         message, expected, ..
     } = diagnostic;
@@ -187,20 +226,6 @@ fn visible(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
         .max(start + first)
         .min(text.len());
     Some(start..end)
-}
-
-/// `text` without control characters that a terminal would obey, octet for
-/// octet as long.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
-            out.extend(std::iter::repeat_n('?', c.len_utf8()));
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -6,9 +6,12 @@
 
 mod address;
 mod announce;
+mod check;
 mod fields;
 mod group;
+mod notify;
 mod route;
+mod script;
 mod track;
 mod unicast;
 mod unknown;
@@ -34,7 +37,11 @@ const TOP_KEYS: &[&str] = &[
     "xdp_mode",
     "startup_delay",
     "announce_gap",
+    "check",
     "sync_group",
+    "script_user",
+    "script_security",
+    "notify_fifos",
 ];
 
 const INSTANCE_KEYS: &[&str] = &[
@@ -54,11 +61,14 @@ const INSTANCE_KEYS: &[&str] = &[
     "virtual_mac",
     "accept",
     "addresses",
+    "any_first_address",
     "excluded_addresses",
     "routes",
     "rules",
     "announce",
     "track_interfaces",
+    "track_checks",
+    "notify",
 ];
 
 const INSTANCE_HELP: &str = "each virtual router has a section of its own:\n\
@@ -129,8 +139,13 @@ impl Reader {
             ),
             startup_delay: self.span(&mut settings, "startup_delay"),
             announce_gap: self.span(&mut settings, "announce_gap"),
+            script_user: self.run_as(&mut settings, "script_user"),
+            script_security: self.boolean(&mut settings, "script_security"),
+            notify_fifos: self.notify_fifos(&mut settings),
             ..RawConfig::default()
         };
+        (config.checks, config.bad_checks) =
+            self.sections(&mut settings, "check", check::HELP, Self::check);
         (config.sync_groups, _) =
             self.sections(&mut settings, "sync_group", group::HELP, Self::sync_group);
         (config.instances, config.bad_instances) =
@@ -170,11 +185,14 @@ impl Reader {
             virtual_mac: self.virtual_mac(&mut settings),
             accept: self.boolean(&mut settings, "accept"),
             addresses: self.addresses(&mut settings, "addresses"),
+            any_first_address: self.boolean(&mut settings, "any_first_address"),
             excluded_addresses: self.addresses(&mut settings, "excluded_addresses"),
             routes: self.routes(&mut settings),
             rules: self.rules(&mut settings),
             announce: self.announce(&mut settings),
             track_interfaces: self.track_interfaces(&mut settings),
+            track_checks: self.track_checks(&mut settings),
+            notify: self.notify(&mut settings),
         };
         self.unknown(settings, INSTANCE_KEYS, "in an instance");
         instance

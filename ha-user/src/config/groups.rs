@@ -7,18 +7,24 @@ use super::{
     located::Located,
     model::SyncGroup,
     names,
+    notify::{self, Whose},
     raw::{RawConfig, RawSyncGroup},
+    track::{self, Tracked},
 };
 
 const EXAMPLE: &str = "expected a line such as instances = [\"web\", \"web6\"]";
 
-/// The groups; complaints about them.
-pub(super) fn check(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) -> Vec<SyncGroup> {
+/// The groups with what they track; complaints about them.
+pub(super) fn check(
+    raw: &RawConfig,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(SyncGroup, Tracked)> {
     let mut check = Check {
         raw,
         members: HashMap::new(),
         diagnostics,
     };
+    let fifos = !raw.notify_fifos.entries().is_empty();
     let mut seen: HashMap<&str, &Range<usize>> = HashMap::new();
     let mut groups = Vec::new();
     for group in &raw.sync_groups {
@@ -36,7 +42,22 @@ pub(super) fn check(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) -> Vec<S
             );
         }
         let members = check.members(group);
-        groups.extend(name.map(|name| SyncGroup { name, members }));
+        let tracked = track::check(
+            raw,
+            &group.track_interfaces,
+            &group.track_checks,
+            check.diagnostics,
+        );
+        groups.extend(name.map(|name| {
+            let group = SyncGroup {
+                name,
+                members,
+                track_interfaces: tracked.interfaces.clone(),
+                track_checks: tracked.checks.clone(),
+                notify: notify::check(&group.notify, Whose::Group, fifos, check.diagnostics),
+            };
+            (group, tracked)
+        }));
     }
     groups
 }
@@ -72,15 +93,21 @@ impl<'a> Check<'a> {
             return Vec::new();
         };
         let entries = &list.value.entries;
-        if entries.len() < 2 && !list.value.incomplete {
+        if entries.is_empty() && !list.value.incomplete {
             self.diagnostics.push(
                 Diagnostic::error(
                     list.span.clone(),
-                    match entries.len() {
-                        0 => "a sync group of no instances",
-                        _ => "a sync group of one instance",
-                    },
+                    "a sync group of no instances",
                     "expected the names of at least two instances",
+                )
+                .help("an instance that moves alone needs no group"),
+            );
+        } else if entries.len() == 1 && !list.value.incomplete {
+            self.diagnostics.push(
+                Diagnostic::warning(
+                    list.span.clone(),
+                    "a sync group of one instance",
+                    "there is nothing to keep it together with",
                 )
                 .help("an instance that moves alone needs no group"),
             );

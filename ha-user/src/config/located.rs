@@ -28,6 +28,21 @@ pub(super) enum Field<T> {
     Given(Located<T>),
 }
 
+impl<T> From<Option<Located<T>>> for Field<T> {
+    fn from(given: Option<Located<T>>) -> Self {
+        given.map_or(Self::Absent, Self::Given)
+    }
+}
+
+impl<T> From<Field<T>> for Option<Located<T>> {
+    fn from(field: Field<T>) -> Self {
+        match field {
+            Field::Given(located) => Some(located),
+            Field::Absent | Field::Bad => None,
+        }
+    }
+}
+
 impl<T> Field<T> {
     pub(super) const fn given(&self) -> Option<&Located<T>> {
         match self {

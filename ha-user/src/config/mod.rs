@@ -1,31 +1,39 @@
 //! From a file to a validated [`Config`], with all that is wrong with the file
 //! said at once.
 //!
-//! A front end per language (TOML: `from_toml`) reads what the file says into
-//! raw settings that know their place (`raw`); one validation (`validate`) turns
+//! A front end per language (TOML: `from_toml`; keepalived's: `keepalived`) reads
+//! what the file says into raw settings that know their place (`raw`); one validation (`validate`) turns
 //! them into the model (`model`); both speak in [`Diagnostic`]s.
 
 mod address;
 mod addresses;
 mod announce;
+mod check;
 mod diagnostic;
 mod duration;
 mod from_toml;
 mod groups;
+mod keepalived;
 mod located;
 mod model;
 mod names;
+mod notify;
+mod on_link;
 mod preempt;
 mod range;
 mod raw;
 mod routes;
+mod script;
+mod sources;
 #[cfg(test)]
 mod tests;
+mod to_toml;
 mod track;
 mod unicast;
 mod unique;
 mod validate;
 mod virtual_mac;
+mod words;
 
 use std::{
     fmt,
@@ -36,15 +44,41 @@ use std::{
 
 pub(crate) use self::duration::format as format_duration;
 pub use self::{
-    diagnostic::{Diagnostic, Severity, line_and_column, render},
+    diagnostic::{Diagnostic, Severity, line_and_column, render, render_sources},
     model::{
-        AddressConfig, ChecksumForm, Config, InstanceConfig, Password, RouteConfig, RuleConfig,
-        Scope, SyncGroup, TrackedInterface, Unicast, VirtualAddress, VirtualMacInterface, XdpMode,
+        AddressConfig, CheckConfig, CheckKind, ChecksumForm, Config, Fifo, FileCheck, FileReads,
+        HttpCheck, InstanceConfig, NotifyConfig, Password, PingCheck, ProcessCheck, ProcessMatch,
+        RouteConfig, RuleConfig, RunAs, Scope, Script, SyncGroup, Target, TlsCheck, TrackedCheck,
+        TrackedInterface, Unicast, VirtualAddress, VirtualMacInterface, Webhook, XdpMode,
     },
+    sources::Sources,
+    to_toml::to_toml,
 };
 
 /// Largest configuration file, in octets. Thousands of instances fit.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// The language of a configuration file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Format {
+    /// Harrier's own.
+    Toml,
+    /// That of keepalived.conf.
+    Keepalived,
+}
+
+/// How a configuration is read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Its language; told by what is in the file if absent.
+    pub format: Option<Format>,
+    /// Whether keywords of keepalived's language that there are none of are
+    /// errors, and not only warned of.
+    pub strict: bool,
+    /// What lines with `@` of keepalived's language are held against; by default
+    /// the first part of the host's name.
+    pub config_id: Option<String>,
+}
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -76,10 +110,10 @@ pub enum LoadError {
     Invalid(#[from] Invalid),
 }
 
-/// A file and what is wrong with it.
+/// A file, with those that it includes, and what is wrong with it.
 #[derive(Debug)]
 pub struct Invalid {
-    source: Source,
+    sources: Sources,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -95,13 +129,13 @@ impl Invalid {
             .filter(|found| found.severity == Severity::Error)
             .count();
         let noun = if errors == 1 { "error" } else { "errors" };
-        format!("{}: {errors} {noun}", self.source.name)
+        format!("{}: {errors} {noun}", self.sources.main().name)
     }
 
     /// All that is wrong, with the lines; with `colour` for a terminal.
     #[must_use]
     pub fn report(&self, colour: bool) -> String {
-        self.source.render(&self.diagnostics, colour)
+        render_sources(&self.sources, &self.diagnostics, colour)
     }
 }
 
@@ -152,36 +186,80 @@ impl Source {
         })
     }
 
+    /// Its language, by what is in it: keepalived's if a line begins with one of
+    /// its blocks, else TOML.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        if keepalived::is_likely(&self.text) {
+            Format::Keepalived
+        } else {
+            Format::Toml
+        }
+    }
+
     /// The configuration and the warnings about it.
     ///
     /// # Errors
     /// If the text is no valid configuration.
-    pub fn parse(self) -> Result<(Config, Warnings), LoadError> {
-        match parse(&self.text) {
+    pub fn parse(self, options: &Options) -> Result<(Config, Warnings), LoadError> {
+        let format = options.format.unwrap_or_else(|| self.format());
+        let mut sources = Sources::new(self.name, self.text);
+        let parsed = match format {
+            Format::Toml => read_toml(&mut sources),
+            Format::Keepalived => {
+                read_keepalived(&mut sources, keepalived::Files::Included, options)
+            }
+        };
+        match parsed {
             Ok((config, diagnostics)) => Ok((
                 config,
                 Warnings {
-                    source: self,
+                    sources,
                     diagnostics,
                 },
             )),
             Err(diagnostics) => Err(Invalid {
-                source: self,
+                sources,
                 diagnostics,
             }
             .into()),
         }
     }
 
-    fn render(&self, diagnostics: &[Diagnostic], colour: bool) -> String {
-        render(&self.name, &self.text, diagnostics, colour)
+    /// Warnings about what does not fit this host: commands that a daemon here could
+    /// not run, or should not (programs and users that are not there, programs that
+    /// would run as root though others can change them), and addresses that are in
+    /// none of the networks of their interface. None if the file is no
+    /// configuration.
+    #[must_use]
+    pub fn warnings_here(&self, options: &Options) -> Warnings {
+        let mut sources = Sources::new(self.name.clone(), self.text.clone());
+        let raw = match options.format.unwrap_or_else(|| self.format()) {
+            Format::Toml => from_toml::read(&self.text).map(|(raw, _)| raw).ok(),
+            Format::Keepalived => {
+                let id = options.config_id.clone().unwrap_or_else(host_name);
+                let files = keepalived::Files::Included;
+                let (mut raw, _) = keepalived::read(&mut sources, files, options.strict, &id);
+                keepalived::default_user(&mut raw);
+                Some(raw)
+            }
+        };
+        Warnings {
+            sources,
+            diagnostics: raw.map_or_else(Vec::new, |raw| {
+                let mut found = script::here(&raw);
+                found.append(&mut on_link::here(&raw));
+                found.sort_by_key(|warning| warning.span.start);
+                found
+            }),
+        }
     }
 }
 
-/// A valid file and what is odd about it.
+/// A valid configuration's files and what is odd about them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Warnings {
-    source: Source,
+    sources: Sources,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -189,14 +267,15 @@ impl Warnings {
     /// All warnings, with the lines; empty if there are none.
     #[must_use]
     pub fn report(&self, colour: bool) -> String {
-        self.source.render(&self.diagnostics, colour)
+        render_sources(&self.sources, &self.diagnostics, colour)
     }
 
-    /// One line for each, for the log.
+    /// One line for each, for the log; notes are left out.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
-        self.diagnostics.iter().map(|warning| {
-            let Source { name, text } = &self.source;
-            let (line, column) = line_and_column(text, warning.span.start);
+        let warnings = self.diagnostics.iter();
+        let warnings = warnings.filter(|one| one.severity != Severity::Note);
+        warnings.map(|warning| {
+            let (name, line, column) = self.sources.place(warning.span.start);
             format!(
                 "{name}:{line}:{column}: {}: {}",
                 warning.message, warning.expected
@@ -205,16 +284,19 @@ impl Warnings {
     }
 }
 
-/// Reads the configuration file at `path`; warnings go to the log.
+/// Reads the configuration file at `path`, in the language that is returned with it;
+/// warnings go to the log.
 ///
 /// # Errors
 /// If the file cannot be read or is no valid configuration.
-pub fn load(path: &Path) -> Result<Config, LoadError> {
-    let (config, warnings) = Source::read(path)?.parse()?;
+pub fn load(path: &Path, options: &Options) -> Result<(Config, Format), LoadError> {
+    let source = Source::read(path)?;
+    let format = options.format.unwrap_or_else(|| source.format());
+    let (config, warnings) = source.parse(options)?;
     for warning in warnings.lines() {
         tracing::warn!("{warning}");
     }
-    Ok(config)
+    Ok((config, format))
 }
 
 /// The configuration that `text` is, in TOML, and the warnings about it.
@@ -224,4 +306,46 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
 pub fn parse(text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (raw, reported) = from_toml::read(text)?;
     validate::validate(&raw, reported)
+}
+
+/// The configuration that `text` is, in keepalived's language, and the warnings
+/// about it. Files that it includes are passed over.
+///
+/// # Errors
+/// All that is wrong with it, warnings included, in the order of the text.
+pub fn parse_keepalived(
+    text: &str,
+    options: &Options,
+) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut sources = Sources::new("keepalived.conf", text);
+    read_keepalived(&mut sources, keepalived::Files::None, options)
+}
+
+/// As [`parse`], and has secrets hidden.
+fn read_toml(sources: &mut Sources) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let (raw, reported) = from_toml::read(&sources.main().text)?;
+    for secret in raw.secrets() {
+        sources.hide(secret);
+    }
+    validate::validate(&raw, reported)
+}
+
+fn read_keepalived(
+    sources: &mut Sources,
+    files: keepalived::Files,
+    options: &Options,
+) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let id = options.config_id.clone().unwrap_or_else(host_name);
+    let (mut raw, reported) = keepalived::read(sources, files, options.strict, &id);
+    if files == keepalived::Files::Included {
+        keepalived::default_user(&mut raw);
+    }
+    validate::validate(&raw, reported)
+}
+
+/// The first part of the host's name.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
 }

@@ -351,7 +351,7 @@ fn prefix(
 }
 
 /// `address` with the bits behind the prefix cleared.
-fn network(address: IpAddr, prefix_len: u8) -> IpAddr {
+pub(super) fn network(address: IpAddr, prefix_len: u8) -> IpAddr {
     let prefix_len = u32::from(prefix_len);
     match address {
         IpAddr::V4(address) => {

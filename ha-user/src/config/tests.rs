@@ -2,8 +2,10 @@
 
 mod addresses;
 mod announce;
+mod check;
 mod groups;
 mod instance;
+mod notify;
 mod preempt;
 mod routes;
 mod track;
@@ -37,7 +39,7 @@ fn config(text: &str) -> Config {
     }
 }
 
-/// What is said about `text`: severity, marked text, message, expectation, help.
+/// What is wrong with `text`: severity, marked text, message, expectation, help.
 fn said(text: &str) -> Vec<String> {
     let diagnostics = match parse(text) {
         Ok((_, warnings)) => warnings,
@@ -45,6 +47,7 @@ fn said(text: &str) -> Vec<String> {
     };
     diagnostics
         .iter()
+        .filter(|found| found.severity != Severity::Note)
         .map(|found| {
             let Diagnostic {
                 severity,
@@ -160,11 +163,14 @@ fn the_file_of_the_documentation_is_taken() {
             }
             .into(),
         ],
+        any_first_address: false,
         excluded_addresses: Vec::new(),
         routes: Vec::new(),
         rules: Vec::new(),
         announce: AnnounceSchedule::default(),
         track_interfaces: Vec::new(),
+        track_checks: Vec::new(),
+        notify: NotifyConfig::default(),
     };
     let v6 = |text: &str, prefix_len| -> AddressConfig {
         VirtualAddress {
@@ -306,6 +312,7 @@ fn what_is_no_toml_is_refused_with_its_place() {
 
 #[test]
 fn files_are_read_or_the_reason_is_given() {
+    let load = |path: &std::path::Path| load(path, &Options::default());
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("harrier.toml");
     let error = load(&file).unwrap_err();
@@ -329,7 +336,10 @@ fn files_are_read_or_the_reason_is_given() {
     assert!(error.contains("harrier.toml:6:8"), "{error}");
 
     std::fs::write(&file, WEB).unwrap();
-    assert_eq!(load(&file).unwrap(), config(WEB));
+    assert_eq!(load(&file).unwrap(), (config(WEB), Format::Toml));
+    let theirs = "vrrp_instance web {\n    interface eth0\n    virtual_router_id 51\n}\n";
+    std::fs::write(&file, theirs).unwrap();
+    assert_eq!(load(&file).unwrap().1, Format::Keepalived);
 }
 
 proptest! {
@@ -351,6 +361,8 @@ proptest! {
                     "unicast", "excluded_addresses", "routes", "rules", "announce",
                     "track_interfaces", "virtual_mac", "accept", "preempt_delay", "quick_preempt",
                     "startup_delay", "announce_gap", "sync_group", "instances", "auth_type",
+                    "track_checks", "kind", "command", "url", "status", "target", "process", "path",
+                    "rise", "weight", "timeout",
                 ]),
                 prop::sample::select(vec![
                     "\"web\"", "51", "-1", "0", "true", "[]", "{}", "\"ipv4\"", "\"ipv6\"", "2", "3",
@@ -358,10 +370,12 @@ proptest! {
                     "[1, \"\"]", "{ peers = [1, \"10.0.0.1\"] }", "1979-05-27", "\"message-only\"",
                     "[{ address = \"10.0.0.1/24\", label = \"web:a\" }]", "[\"web\", \"web\"]",
                     "[{ to = \"default\", via = \"10.0.0.1\" }]", "{ count = 0 }",
-                    "[{ from = \"10.0.0.0/8\", table = 51 }]", "[{ name = \"web\", weight = 51 }]", "[[]]", "[{}]", "\"é\u{301}\"",
+                    "[{ from = \"10.0.0.0/8\", table = 51 }]", "[{ name = \"web\", weight = 51 }]", "[[]]", "[{}]",
+                    "\"exec\"", "\"http\"", "\"tcp\"", "\"process\"", "\"file\"", "\"http://a/\"",
+                    "\"/a 'b\"", "\"a:1\"", "\"é\u{301}\"",
                 ]),
                 prop::sample::select(vec![
-                    "", "", "", "[[instance]]\n", "[instance]\n", "[[sync_group]]\n",
+                    "", "", "", "[[instance]]\n", "[instance]\n", "[[sync_group]]\n", "[[check]]\n",
                     "[[instance.routes]]\n", "[instance.announce]\n",
                 ]),
             ),

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Least TTL where the file does not say: senders on the same link only.
-const DEFAULT_MIN_TTL: u8 = 255;
+pub(super) const DEFAULT_MIN_TTL: u8 = 255;
 
 /// The settings, and complaints about what is wrong with them in `diagnostics`.
 /// `addresses` are those of the instance.

@@ -74,16 +74,20 @@ fn routers(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
 /// One address twice on one link is an error; on two it is an oddity, unless it
 /// is link-local.
 fn addresses(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<IpAddr, (Option<&str>, &Range<usize>)> = HashMap::new();
+    let mut on_link: HashMap<(IpAddr, Option<&str>), &Range<usize>> = HashMap::new();
+    let mut anywhere: HashMap<IpAddr, &Range<usize>> = HashMap::new();
     for (instance, entry) in all_addresses(raw) {
         let ip = entry.value.ip();
         let interface = link(instance, &entry.value);
-        let Some((elsewhere, first)) = seen.get(&ip) else {
-            seen.insert(ip, (interface, &entry.span));
+        let twice = on_link.get(&(ip, interface)).copied();
+        let Some(first) = twice.or_else(|| anywhere.get(&ip).copied()) else {
+            on_link.insert((ip, interface), &entry.span);
+            anywhere.insert(ip, &entry.span);
             continue;
         };
+        on_link.entry((ip, interface)).or_insert(&entry.span);
         let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        let diagnostic = if *elsewhere == interface {
+        let diagnostic = if twice.is_some() {
             Diagnostic::error(
                 entry.span.clone(),
                 format!("{ip} is listed twice"),
@@ -98,7 +102,7 @@ fn addresses(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
                 "which of them serves it is left to chance",
             )
         };
-        diagnostics.push(diagnostic.related((*first).clone(), "the first is here"));
+        diagnostics.push(diagnostic.related(first.clone(), "the first is here"));
     }
 }
 
@@ -188,6 +192,17 @@ fn virtual_macs(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
             let help = "it is up only while the instance is Active; track what it is made on";
             complain(&entry.value.name, "the tracked interface", help, None);
         }
+    }
+    let by_groups = raw.sync_groups.iter();
+    let by_groups = by_groups.flat_map(|group| group.track_interfaces.entries());
+    let by_groups = by_groups.map(|entry| &entry.value.name);
+    let by_checks = raw
+        .checks
+        .iter()
+        .filter_map(|check| check.interface.given());
+    for name in by_groups.chain(by_checks) {
+        let help = "it is up only while its instance is Active; track what it is made on";
+        complain(name, "the tracked interface", help, None);
     }
 }
 

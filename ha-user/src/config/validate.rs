@@ -9,20 +9,23 @@ use ha_common::types::{AddressFamily, Centiseconds, Priority, Version, Vrid};
 
 use super::{
     addresses::{self, Addresses},
-    announce,
+    announce, check,
     diagnostic::{Diagnostic, Severity},
     duration, groups,
     located::{Field, Located},
     model::{ChecksumForm, Config, InstanceConfig, Password},
     names,
+    notify::{self, Whose},
     preempt::{self, Preemption},
     range,
     raw::{RawConfig, RawInstance},
-    routes, track, unicast, unique, virtual_mac,
+    routes, script,
+    track::{self, Tracked},
+    unicast, unique, virtual_mac,
 };
 
 /// `Advertisement_Interval` where the file does not say.
-const DEFAULT_ADVERT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const DEFAULT_ADVERT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longest `startup_delay`.
 const MAX_STARTUP_DELAY: Duration = Duration::from_secs(1000);
@@ -35,7 +38,12 @@ pub(super) fn validate(
     raw: &RawConfig,
     mut diagnostics: Vec<Diagnostic>,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    if raw.instances.is_empty() && !raw.bad_instances {
+    if raw.instances.is_empty() && !raw.bad_instances && raw.may_be_idle {
+        diagnostics.push(
+            Diagnostic::warning(0..0, "no vrrp_instance", "there is nothing to do")
+                .help("an instance needs a name, an interface and a virtual_router_id"),
+        );
+    } else if raw.instances.is_empty() && !raw.bad_instances {
         diagnostics.push(
             Diagnostic::error(0..0, "no instance", "expected at least one [[instance]]")
                 .help("an instance needs a name, an interface, a vrid and addresses"),
@@ -55,8 +63,22 @@ pub(super) fn validate(
         Duration::ZERO,
         &mut diagnostics,
     );
+    let checks = check::check(raw, &mut diagnostics);
+    let tracked: Vec<Tracked> = raw
+        .instances
+        .iter()
+        .map(|it| {
+            track::check(
+                raw,
+                &it.track_interfaces,
+                &it.track_checks,
+                &mut diagnostics,
+            )
+        })
+        .collect();
     let mut check = Check {
         announce_gap,
+        fifos: !raw.notify_fifos.entries().is_empty(),
         seen: routes::Seen::default(),
         diagnostics,
     };
@@ -66,7 +88,12 @@ pub(super) fn validate(
         .map(|instance| check.instance(instance))
         .collect();
     let mut diagnostics = check.diagnostics;
-    let sync_groups = groups::check(raw, &mut diagnostics);
+    let groups = groups::check(raw, &mut diagnostics);
+    track::warn(raw, &tracked, &groups, &mut diagnostics);
+    let script_user = script::run_as(&raw.script_user, &mut diagnostics);
+    let notify_fifos = notify::fifos(raw, &mut diagnostics);
+    notify::unheard(raw, &mut diagnostics);
+    notify::unique(raw, &mut diagnostics);
     unique::check(raw, &mut diagnostics);
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.severity));
     let bad = diagnostics
@@ -74,7 +101,11 @@ pub(super) fn validate(
         .any(|diagnostic| diagnostic.severity == Severity::Error);
     let instances: Option<Vec<InstanceConfig>> = instances.into_iter().collect();
     match instances {
-        Some(instances) if !bad => {
+        Some(mut instances) if !bad => {
+            for (instance, tracked) in instances.iter_mut().zip(tracked) {
+                instance.track_interfaces = tracked.interfaces;
+                instance.track_checks = tracked.checks;
+            }
             let xdp_mode = raw
                 .xdp_mode
                 .given()
@@ -84,7 +115,11 @@ pub(super) fn validate(
                     xdp_mode,
                     startup_delay,
                     announce_gap,
-                    sync_groups,
+                    checks,
+                    script_user,
+                    script_security: raw.script_security.given().is_some_and(|it| it.value),
+                    notify_fifos,
+                    sync_groups: groups.into_iter().map(|(group, _)| group).collect(),
                     instances,
                 },
                 diagnostics,
@@ -96,6 +131,8 @@ pub(super) fn validate(
 
 struct Check {
     announce_gap: Duration,
+    /// Whether there are FIFOs that hear of transitions.
+    fifos: bool,
     seen: routes::Seen,
     diagnostics: Vec<Diagnostic>,
 }
@@ -133,6 +170,7 @@ impl Check {
 
         let found = &mut self.diagnostics;
         let addresses = addresses::check(raw, version, family, found);
+        let any_first_address = addresses::any_first_address(raw, family, found);
         let all: Vec<_> = addresses.all().collect();
         let unicast = raw
             .unicast
@@ -148,7 +186,7 @@ impl Check {
         let routes = self.seen.routes(raw, family, &all, found);
         let rules = self.seen.rules(raw, found);
         let announce = announce::check(raw, all.len(), self.announce_gap, found);
-        let track_interfaces = track::check(raw, priority, found);
+        let notify = notify::check(&raw.notify, Whose::Instance, self.fifos, found);
         let Addresses {
             advertised,
             excluded,
@@ -169,12 +207,16 @@ impl Check {
             unicast,
             virtual_mac,
             accept,
+            any_first_address,
             addresses: advertised,
             excluded_addresses: excluded,
             routes,
             rules,
             announce,
-            track_interfaces,
+            // Of all instances at once: checks and groups matter for them.
+            track_interfaces: Vec::new(),
+            track_checks: Vec::new(),
+            notify,
         })
     }
 

@@ -7,7 +7,13 @@ use toml::de::DeValue;
 use super::{Reader, Settings};
 use crate::config::raw::RawSyncGroup;
 
-const KEYS: &[&str] = &["name", "instances"];
+const KEYS: &[&str] = &[
+    "name",
+    "instances",
+    "track_interfaces",
+    "track_checks",
+    "notify",
+];
 
 const EXPECTED: &str = "a list of names, such as [\"web\", \"web6\"]";
 
@@ -39,6 +45,9 @@ impl Reader {
                     }
                 },
             ),
+            track_interfaces: self.track_interfaces(&mut settings),
+            track_checks: self.track_checks(&mut settings),
+            notify: self.notify(&mut settings),
         };
         self.unknown(settings, KEYS, "in a sync group");
         group

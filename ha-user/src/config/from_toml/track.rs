@@ -10,7 +10,7 @@ use crate::config::{
     raw::RawTrackedInterface,
 };
 
-const KEYS: &[&str] = &["name", "weight"];
+const KEYS: &[&str] = &["name", "weight", "reverse"];
 
 const EXPECTED: &str = "a list, such as [\"eth1\", { name = \"eth2\", weight = -20 }]";
 const EXPECTED_ENTRY: &str = "a name or a table, such as { name = \"eth2\", weight = -20 }";
@@ -38,6 +38,7 @@ impl Reader {
                 return Some(RawTrackedInterface {
                     name: Located::new(name.into_owned(), span),
                     weight: Field::Absent,
+                    reverse: Field::Absent,
                 });
             }
             DeValue::Table(table) => table,
@@ -49,8 +50,13 @@ impl Reader {
         let mut settings = settings(table);
         let name = self.string(&mut settings, "name");
         let weight = self.integer(&mut settings, "weight");
+        let reverse = self.boolean(&mut settings, "reverse");
         self.unknown(settings, KEYS, "in a tracked interface");
         let name = self.needed(name, span, "a tracked interface", "name", "\"eth2\"")?;
-        Some(RawTrackedInterface { name, weight })
+        Some(RawTrackedInterface {
+            name,
+            weight,
+            reverse,
+        })
     }
 }

@@ -18,6 +18,9 @@ fn a_group_names_its_instances() {
         [SyncGroup {
             name: "edge".to_owned(),
             members: vec![1, 0],
+            track_interfaces: Vec::new(),
+            track_checks: Vec::new(),
+            notify: NotifyConfig::default(),
         }]
     );
     // The order of the sections is free.
@@ -45,10 +48,6 @@ fn what_a_group_cannot_be_is_told_at_its_place() {
         (
             group("\"edge\"", "[]"),
             &["at []", "no instances", "at least two"],
-        ),
-        (
-            group("\"edge\"", "[\"web\"]"),
-            &["at [\"web\"]", "one instance", "needs no group"],
         ),
         (
             group("\"edge\"", "[\"web\", \"web\"]"),
@@ -93,6 +92,13 @@ fn what_a_group_cannot_be_is_told_at_its_place() {
     ] {
         refused(&with(&groups), parts);
     }
+    let alone = with(&group("\"edge\"", "[\"web\"]"));
+    let warnings = said(&alone);
+    assert!(
+        warnings[0].contains("a sync group of one instance"),
+        "{warnings:?}"
+    );
+    assert_eq!(config(&alone).sync_groups[0].members, [0]);
     let twice = group("\"edge\"", "[\"web\", \"web6\"]").repeat(2);
     let said = said(&with(&twice));
     assert!(

@@ -149,3 +149,34 @@ fn a_password_is_for_version_2_and_fits() {
         &["no authentication", "version = 2"],
     );
 }
+
+#[test]
+fn a_password_is_not_shown_in_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("harrier.toml");
+    let text = web("version", "version = 2\npassword = \"geheimnis123\"\n");
+    std::fs::write(&path, text).unwrap();
+    let error = load(&path, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("the password does not fit"), "{error}");
+    assert!(!error.contains("geheimnis"), "{error}");
+}
+
+#[test]
+fn secrets_of_a_webhook_and_of_addresses_are_not_shown_in_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("harrier.toml");
+    // Each on a line of its own that has a mistake.
+    for line in [
+        "notify = { webhook = { url = \"https://www.example.org/geheim\", retries = -1 } }",
+        "notify = { webhook = { url = \"https://a:geheim@b/c\", retries = -1 } }",
+        "notify = { webhook = { url = \"http://a\", headers = { A = \"geheim\", \"b c\" = \"d\" } } }",
+        "[[check]]\nname = \"a\"\nkind = \"tcp\"\nurl = \"https://www.example.org/?t=geheim\"\n",
+    ] {
+        std::fs::write(&path, format!("{WEB}{line}\n")).unwrap();
+        let error = load(&path, &Options::default()).unwrap_err().to_string();
+        assert!(error.contains("***"), "{error}");
+        assert!(!error.contains("geheim"), "{error}");
+        // Which server it is stays to be seen.
+        assert!(!line.contains("www.") || error.contains("www."), "{error}");
+    }
+}

@@ -6,6 +6,7 @@ fn tracked(name: &str, weight: i16) -> TrackedInterface {
     TrackedInterface {
         name: name.to_owned(),
         weight,
+        reverse: false,
     }
 }
 
@@ -117,4 +118,47 @@ fn weights_that_change_nothing_are_warned_of() {
         first(&line(priority, both));
     }
     first(&line(255, "\"eth1\""));
+}
+
+#[test]
+fn weights_that_do_not_reach_far_are_noted() {
+    let notes = |priority: u8, entries: &str| -> Vec<String> {
+        let text = web(
+            "",
+            &format!("priority = {priority}\ntrack_interfaces = [{entries}]"),
+        );
+        let (_, found) = parse(&text).unwrap();
+        let notes = found
+            .into_iter()
+            .filter(|one| one.severity == Severity::Note);
+        notes
+            .map(|note| format!("{}; {}", note.message, note.expected))
+            .collect()
+    };
+    // A published guide has 100 on one machine, 80 on the other, and this weight.
+    let [note] = &notes(100, "{ name = \"eth1\", weight = -10 }")[..] else {
+        panic!("one note is due");
+    };
+    for part in [
+        "by 10",
+        "90 to 100",
+        "of priority 90 or less never takes over",
+    ] {
+        assert!(note.contains(part), "{note}");
+    }
+    let both = "{ name = \"eth1\", weight = 5 }, { name = \"eth2\", weight = -5 }";
+    assert!(notes(100, both)[0].contains("95 to 105"));
+    for (priority, entries) in [
+        (100, "{ name = \"eth1\", weight = -20 }"),
+        (
+            100,
+            "{ name = \"eth1\", weight = 10 }, { name = \"eth2\", weight = -10 }",
+        ),
+        (100, "\"eth1\""),
+        (255, "{ name = \"eth1\", weight = -10 }"),
+        (10, "{ name = \"eth1\", weight = -10 }"),
+        (100, "{ name = \"eth0\", weight = -10 }"),
+    ] {
+        assert_eq!(notes(priority, entries), [""; 0], "{priority} {entries}");
+    }
 }

@@ -67,6 +67,15 @@ fn an_address_is_on_one_interface_only() {
     ] {
         refused(&two(own, second), &twice);
     }
+    // Also if it is first listed on another.
+    let third = "interface = \"eth1\"\naddresses = [\"10.77.0.100\"]\n\
+                 [[instance]]\nname = \"c\"\nvrid = 53\n\
+                 interface = \"eth1\"\naddresses = [\"10.77.0.100\"]";
+    let complaints = said(&two("", third));
+    assert!(
+        complaints.iter().any(|it| it.contains("listed twice")),
+        "{complaints:?}"
+    );
     for second in [
         "interface = \"eth1\"\naddresses = [\"10.77.0.100/16\"]",
         "interface = \"eth0\"\naddresses = [{ address = \"10.77.0.100\", interface = \"eth1\" }]",

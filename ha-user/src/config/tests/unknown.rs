@@ -44,6 +44,9 @@ fn names_of_keepalived_lead_to_ours() {
         ("virtual_routes", "routes"),
         ("virtual_rules", "rules"),
         ("track_interface", "track_interfaces"),
+        ("track_script", "track_checks"),
+        ("track_process", "track_checks"),
+        ("track_file", "track_checks"),
         ("use_vmac", "virtual_mac"),
         ("no_accept", "accept"),
         ("nopreempt", "preempt"),
@@ -59,6 +62,7 @@ fn names_of_keepalived_lead_to_ours() {
     }
     for (theirs, ours) in [
         ("vrrp_sync_group", "sync_group"),
+        ("vrrp_script", "check"),
         ("vrrp_startup_delay", "startup_delay"),
         ("vrrp_garp_interval", "announce_gap"),
     ] {

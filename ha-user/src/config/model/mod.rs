@@ -1,12 +1,23 @@
 //! The validated configuration: types that cannot hold what Harrier cannot do,
 //! whatever language the file was written in.
 
+mod check;
+mod notify;
+
 use std::{fmt, net::IpAddr, time::Duration};
 
 pub use ha_common::wire::vrrp::ChecksumForm;
 use ha_common::{
     fsm::{AnnounceSchedule, timers},
     types::{AddressFamily, Priority, Version, Vrid},
+};
+
+pub use self::{
+    check::{
+        CheckConfig, CheckKind, FileCheck, FileReads, HttpCheck, PingCheck, ProcessCheck,
+        ProcessMatch, Target, TlsCheck, TrackedCheck,
+    },
+    notify::{Fifo, NotifyConfig, RunAs, Script, Webhook},
 };
 
 /// Everything that one daemon is told.
@@ -20,9 +31,19 @@ pub struct Config {
     /// Least span between two announcement frames on one interface; zero for no
     /// limit, 1 s at most.
     pub announce_gap: Duration,
+    /// Health checks, names unique.
+    pub checks: Vec<CheckConfig>,
+    /// As whom commands run that do not say; if absent as the daemon does.
+    pub script_user: Option<RunAs>,
+    /// Whether commands that run as root are refused where others than root can
+    /// change them.
+    pub script_security: bool,
+    /// FIFOs that hear of all transitions.
+    pub notify_fifos: Vec<Fifo>,
     /// Instances that move together.
     pub sync_groups: Vec<SyncGroup>,
-    /// The virtual routers, in the order of the file; never empty, names unique,
+    /// The virtual routers, in the order of the file; none only if a keepalived.conf
+    /// has none. Names unique,
     /// (interface, VRID, family) unique, no address twice on one interface.
     pub instances: Vec<InstanceConfig>,
 }
@@ -97,8 +118,12 @@ pub struct InstanceConfig {
     /// itself, or only answers for them and forwards.
     pub accept: bool,
     /// The virtual addresses, in the order in which they are advertised. May be
-    /// empty; the first of an IPv6 instance is link-local.
+    /// empty; the first of an IPv6 instance is link-local, unless
+    /// [`any_first_address`](Self::any_first_address).
     pub addresses: Vec<AddressConfig>,
+    /// Whether the first IPv6 address of an advertisement may be of any kind, sent
+    /// and received, as keepalived allows it.
+    pub any_first_address: bool,
     /// Addresses of any family that follow the others and are not advertised.
     pub excluded_addresses: Vec<AddressConfig>,
     /// Routes that follow the addresses.
@@ -110,6 +135,11 @@ pub struct InstanceConfig {
     /// Interfaces that count for the priority, or without which the instance
     /// cannot take part.
     pub track_interfaces: Vec<TrackedInterface>,
+    /// Health checks that count for the priority, or that have to pass; those of
+    /// its sync group are not in it.
+    pub track_checks: Vec<TrackedCheck>,
+    /// Who hears of its transitions.
+    pub notify: NotifyConfig,
 }
 
 impl InstanceConfig {
@@ -130,8 +160,14 @@ impl InstanceConfig {
 pub struct SyncGroup {
     /// Its name in log and status, by the rules of an instance's; unique.
     pub name: String,
-    /// Places in [`Config::instances`]: at least two, each in one group only.
+    /// Places in [`Config::instances`]: at least one, each in one group only.
     pub members: Vec<usize>,
+    /// Interfaces that count for each member.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// Health checks that count for each member.
+    pub track_checks: Vec<TrackedCheck>,
+    /// Who hears of the transitions of the group as a whole.
+    pub notify: NotifyConfig,
 }
 
 /// The interface with a virtual router's link-layer address.
@@ -229,6 +265,8 @@ pub struct TrackedInterface {
     /// Added to the priority while it is up (positive), or while it is down
     /// (negative), -253 to 253; 0: without it the instance is in fault.
     pub weight: i16,
+    /// It counts as up while it is down, and the other way round.
+    pub reverse: bool,
 }
 
 /// Advertisements to and from listed peers only.
@@ -277,6 +315,13 @@ impl Password {
         let mut octets = [0; Self::MAX];
         octets[..text.len()].copy_from_slice(text);
         Some(Self(octets))
+    }
+
+    /// As it is written, for a configuration file only.
+    pub(in crate::config) fn text(self) -> String {
+        String::from_utf8_lossy(&self.0)
+            .trim_end_matches('\0')
+            .to_owned()
     }
 
     /// As it stands on the wire.

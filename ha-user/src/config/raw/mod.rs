@@ -4,6 +4,9 @@
 //! Each language has a front end that makes this of a file; one
 //! [validation](super::validate) makes the [`Config`](super::Config) of it.
 
+mod check;
+mod notify;
+
 use std::{net::IpAddr, ops::Range, time::Duration};
 
 use ha_common::types::AddressFamily;
@@ -13,13 +16,27 @@ use super::{
     model::{ChecksumForm, Scope, XdpMode},
 };
 
+pub(super) use self::{
+    check::{RawCheck, RawCheckKind, RawTrackedCheck},
+    notify::{RawFifo, RawNotify, RawRunAs, RawScript, RawWebhook},
+};
+
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
     pub(super) xdp_mode: Field<XdpMode>,
     pub(super) startup_delay: Field<Duration>,
     pub(super) announce_gap: Field<Duration>,
+    pub(super) checks: Vec<RawCheck>,
+    /// Whether something that ought to be a check was reported as none.
+    pub(super) bad_checks: bool,
+    pub(super) script_user: Field<RawRunAs>,
+    pub(super) script_security: Field<bool>,
+    pub(super) notify_fifos: Field<List<RawFifo>>,
     pub(super) sync_groups: Vec<RawSyncGroup>,
     pub(super) instances: Vec<RawInstance>,
+    /// Whether a file without instances is taken: keepalived has other things to
+    /// do.
+    pub(super) may_be_idle: bool,
     /// Whether something that ought to be an instance was reported as none.
     pub(super) bad_instances: bool,
 }
@@ -31,6 +48,9 @@ pub(super) struct RawSyncGroup {
     pub(super) name: Field<String>,
     /// Names of instances.
     pub(super) instances: Field<List<String>>,
+    pub(super) track_interfaces: Field<List<RawTrackedInterface>>,
+    pub(super) track_checks: Field<List<RawTrackedCheck>>,
+    pub(super) notify: Field<RawNotify>,
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +73,53 @@ pub(super) struct RawInstance {
     pub(super) virtual_mac: Field<RawVirtualMac>,
     pub(super) accept: Field<bool>,
     pub(super) addresses: Field<List<RawAddressEntry>>,
+    pub(super) any_first_address: Field<bool>,
     pub(super) excluded_addresses: Field<List<RawAddressEntry>>,
     pub(super) routes: Field<List<RawRoute>>,
     pub(super) rules: Field<List<RawRule>>,
     pub(super) announce: Field<RawAnnounce>,
     pub(super) track_interfaces: Field<List<RawTrackedInterface>>,
+    pub(super) track_checks: Field<List<RawTrackedCheck>>,
+    pub(super) notify: Field<RawNotify>,
+}
+
+impl RawConfig {
+    /// Where secrets stand that no report is to show: passwords, and what follows the
+    /// host of an address, and headers.
+    pub(super) fn secrets(&self) -> Vec<Range<usize>> {
+        let mut secrets = Vec::new();
+        let instances = self.instances.iter();
+        secrets.extend(
+            instances
+                .clone()
+                .filter_map(|instance| Some(instance.password.given()?.span.clone())),
+        );
+        let notify = instances.map(|instance| &instance.notify);
+        let notify = notify.chain(self.sync_groups.iter().map(|group| &group.notify));
+        for webhook in notify.filter_map(|notify| notify.given()?.value.webhook.given()) {
+            secrets.extend(webhook.value.url.given().map(behind_host));
+            let headers = webhook.value.headers.iter();
+            secrets.extend(headers.map(|(_, value)| value.span.clone()));
+        }
+        let urls = self.checks.iter().filter_map(|check| check.url.given());
+        secrets.extend(urls.map(behind_host));
+        secrets
+    }
+}
+
+/// What of `url` may be secret: path and query, or all of it if that cannot be told.
+fn behind_host(url: &Located<String>) -> Range<usize> {
+    let span = url.span.clone();
+    // Between quotes, letter for letter.
+    let is_plain = span.len() == url.value.len() + 2;
+    match url.value.split_once("://") {
+        // What stands before an @ may be a password.
+        Some((scheme, rest)) if is_plain && !rest.contains('@') => {
+            let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            span.start + 1 + scheme.len() + 3 + host..span.end - 1
+        }
+        _ => span,
+    }
 }
 
 impl RawInstance {
@@ -173,6 +235,7 @@ pub(super) struct RawAnnounce {
 pub(super) struct RawTrackedInterface {
     pub(super) name: Located<String>,
     pub(super) weight: Field<i64>,
+    pub(super) reverse: Field<bool>,
 }
 
 /// An address as written, perhaps without a prefix length.
