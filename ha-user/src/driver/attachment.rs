@@ -39,6 +39,9 @@ pub struct Attachment {
     pub question: Option<(Arc<Announcer>, Question)>,
     /// What is put on the host while the instance is Active, in this order.
     pub items: Vec<Item>,
+    /// The addresses of an owner (priority 255) that the host did not have for its
+    /// own when this was made; with a virtual MAC address, those that it had.
+    pub misplaced: Vec<IpAddr>,
 }
 
 /// An [`Attachment`] with all that can be computed ahead of time.
@@ -84,7 +87,8 @@ impl Attached {
             address_count: u8::try_from(advertised.len()).unwrap_or(u8::MAX),
             auth_type,
             unicast: u8::from(unicast.is_some()),
-            reserved: [0; 4],
+            any_first_address: u8::from(config.any_first_address),
+            reserved: [0; 3],
             own_mac: mac.0,
             own_address: RouterAddress::from(*source).0,
             auth_data,

@@ -16,12 +16,17 @@ use tokio::sync::oneshot;
 
 use ha_common::fsm::TrackerId;
 
-use super::{attachment::Attachment, conflict::Conflict};
-use crate::engine::{InstanceId, Snapshot};
+use super::{
+    attachment::Attachment,
+    conflict::Conflict,
+    history::{Heard, Past},
+    reload::Reload,
+};
+use crate::engine::{Contribution, InstanceId, Reading, Snapshot};
 
 /// One command.
 pub enum Command {
-    /// What every virtual router is doing, in the order of the configuration.
+    /// What every virtual router is doing, in the order of their ids.
     Report(oneshot::Sender<Vec<Report>>),
     /// The link with this index went down or came back.
     Link {
@@ -36,7 +41,20 @@ pub enum Command {
     /// not use it any more.
     Detach(Vec<InstanceId>, oneshot::Sender<()>),
     /// Something that priorities depend on has turned.
-    Tracker(TrackerId, bool),
+    Tracker(TrackerId, Reading),
+    /// Another configuration. The answer says that it is in effect; there is none
+    /// from a driver that is stopping.
+    Reload(Box<Reload>, oneshot::Sender<()>),
+    /// Another router is to have the addresses of an instance and its sync group,
+    /// or may leave them to us again. The answer names those whom it concerns.
+    Drain {
+        /// The instance.
+        id: InstanceId,
+        /// `false` ends it.
+        drained: bool,
+        /// Dropped by a driver that is stopping.
+        reply: oneshot::Sender<Vec<InstanceId>>,
+    },
     /// Addresses are gone from interfaces.
     AddressesGone(Vec<Gone>),
     /// An interface of our own with this index is down.
@@ -61,12 +79,35 @@ pub struct Gone {
 /// What one virtual router is doing, and what is wrong around it.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Which it is.
+    pub id: InstanceId,
+    /// Its name.
+    pub name: String,
+    /// Its last transitions, the newest last.
+    pub history: Vec<Past>,
+    /// The last advertisement that held it back or outranked it.
+    pub heard: Option<Heard>,
     /// The state machine's view.
     pub snapshot: Snapshot,
     /// Why it cannot take part, in words; empty if it can.
     pub faults: Vec<String>,
     /// What is wrong between it and others.
     pub conflicts: Vec<Conflict>,
+    /// What each of its trackers does for it.
+    pub trackers: Vec<TrackerReport>,
+}
+
+/// What a tracker does for an instance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrackerReport {
+    /// What is tracked, as in `check nginx`.
+    pub name: String,
+    /// Whether it is a health check, which passes or fails.
+    pub is_check: bool,
+    /// What is known of it, and what it adds.
+    pub contribution: Contribution,
+    /// Whether it is why the instance is in fault.
+    pub fault: bool,
 }
 
 /// The driver is gone.
@@ -119,13 +160,31 @@ impl Handle {
         Ok(())
     }
 
-    /// What every virtual router is doing, in the order of the configuration.
+    /// What every virtual router is doing, in the order of their ids; those that are
+    /// leaving are among them.
     ///
     /// # Errors
     /// [`Unreachable`].
     pub async fn report(&self) -> Result<Vec<Report>, Unreachable> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Report(reply))?;
+        answer.await.map_err(|_| Unreachable)
+    }
+}
+
+impl Handle {
+    /// Has another router take over from `id` and its sync group, or ends that;
+    /// returns those whom it concerns.
+    ///
+    /// # Errors
+    /// [`Unreachable`], also while the driver stops.
+    pub async fn drain(
+        &self,
+        id: InstanceId,
+        drained: bool,
+    ) -> Result<Vec<InstanceId>, Unreachable> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Drain { id, drained, reply })?;
         answer.await.map_err(|_| Unreachable)
     }
 }

@@ -48,10 +48,13 @@ pub enum ConflictKind {
     OwnAddress,
     /// A stranger claims one of our addresses while we are Active.
     Claim,
+    /// Priority 255 where it does not belong: the host does not own the addresses,
+    /// or another router says that it does too.
+    Owner,
 }
 
 impl ConflictKind {
-    const COUNT: usize = Self::Claim as usize + 1;
+    const COUNT: usize = Self::Owner as usize + 1;
 
     /// The word in JSON and status.
     #[must_use]
@@ -68,6 +71,7 @@ impl ConflictKind {
             Self::Malformed => "malformed",
             Self::OwnAddress => "own-address",
             Self::Claim => "claim",
+            Self::Owner => "owner",
         }
     }
 }
@@ -77,9 +81,10 @@ impl ConflictKind {
 pub struct Conflict {
     /// What it is about.
     pub kind: ConflictKind,
-    /// The other's address; in a claim the claimed one.
+    /// The other's address; in a claim the claimed one; of an owner by itself the
+    /// one that is not where it should be.
     pub address: RouterAddress,
-    /// The other's link-layer address.
+    /// The other's link-layer address; of an owner by itself its own.
     pub mac: MacAddress,
     /// What is wrong and what can be done.
     pub text: String,

@@ -1,6 +1,12 @@
 //! Carries out one virtual router's actions.
 
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use ha_common::{
     abi,
@@ -12,16 +18,21 @@ use ha_common::{
 
 use super::{
     attachment::{Attached, Attachment},
+    command::TrackerReport,
+    history::History,
+    subject::{Spate, Subject},
     tell::Told,
 };
 use crate::{
     config::InstanceConfig,
+    engine::{Reading, Snapshot},
     kernel::Instances,
     net::{
         advert::Destination,
         announce::{Announcement, Announcer},
         host::{HostError, HostTable, Item, PutBackError},
     },
+    sys,
 };
 
 /// Octets in the longest advertisement that fits an Ethernet frame.
@@ -53,12 +64,16 @@ impl From<PutBackError> for ExecutorError {
 /// See the [module](self).
 pub struct Executor {
     pub(super) config: InstanceConfig,
-    index: u32,
-    attached: Option<Attached>,
-    instances: Arc<Instances>,
-    /// What the trackers are called, by id.
-    trackers: Arc<[String]>,
+    pub(super) index: u32,
+    pub(super) attached: Option<Attached>,
+    pub(super) instances: Arc<Instances>,
+    /// What the trackers look at, by id.
+    pub(super) trackers: Arc<[Subject]>,
+    /// What is known of them.
+    pub(super) readings: BTreeMap<TrackerId, Reading>,
     pub(super) told: Told,
+    pub(super) priorities: Spate,
+    pub(super) history: History,
     /// Whether the interface can be used.
     pub(super) link_up: bool,
     /// `last_seen_ns` of the kernel's record when it was last read.
@@ -67,13 +82,13 @@ pub struct Executor {
 
 impl Executor {
     /// An executor for the instance with slot `index`, without an interface yet.
-    /// `trackers` are the names behind the tracker ids.
+    /// `trackers` are the subjects behind the tracker ids.
     #[must_use]
     pub fn new(
         index: u32,
         config: InstanceConfig,
         instances: Arc<Instances>,
-        trackers: Arc<[String]>,
+        trackers: Arc<[Subject]>,
     ) -> Self {
         Self {
             config,
@@ -81,7 +96,10 @@ impl Executor {
             attached: None,
             instances,
             trackers,
+            readings: BTreeMap::new(),
             told: Told::default(),
+            priorities: Spate::default(),
+            history: History::default(),
             link_up: false,
             looked_at_ns: 0,
         }
@@ -91,6 +109,7 @@ impl Executor {
     pub fn attach(&mut self, attachment: Attachment) {
         self.link_up = attachment.interface.up;
         self.looked_at_ns = 0;
+        self.tell_misplaced(sys::now(), &attachment);
         self.attached = Some(Attached::new(self.index, &self.config, attachment));
     }
 
@@ -134,13 +153,47 @@ impl Executor {
                 "interface {} is down or has no carrier",
                 self.config.interface
             ),
-            FaultCause::Tracker(TrackerId(id)) => {
-                let name = self.trackers.get(id as usize);
-                let name = name.map_or("that it depends on", String::as_str);
-                format!("interface {name}, which it tracks, is down")
-            }
+            FaultCause::Tracker(tracker) => self.describe_tracker(tracker),
             other => other.to_string(),
         }
+    }
+
+    /// As in "check nginx fails".
+    pub(super) fn describe_tracker(&self, tracker: TrackerId) -> String {
+        match self.subject(tracker) {
+            Some(subject) => subject.describe(self.readings.get(&tracker).copied()),
+            None => "something that it tracks is down".to_owned(),
+        }
+    }
+
+    /// Remembers what is known of a tracker, for messages.
+    pub fn note(&mut self, tracker: TrackerId, reading: Reading) {
+        self.readings.insert(tracker, reading);
+    }
+
+    /// What each tracker does for the instance.
+    pub(super) fn tracker_reports(&self, snapshot: &Snapshot) -> Vec<TrackerReport> {
+        let contributions = snapshot.contributions.iter();
+        contributions
+            .map(|contribution| {
+                let tracker = contribution.tracking.tracker;
+                TrackerReport {
+                    name: self.name_of(tracker),
+                    is_check: matches!(self.subject(tracker), Some(Subject::Check(_))),
+                    contribution: *contribution,
+                    fault: snapshot.faults.contains(&FaultCause::Tracker(tracker)),
+                }
+            })
+            .collect()
+    }
+
+    fn name_of(&self, tracker: TrackerId) -> String {
+        let subject = self.subject(tracker);
+        subject.map_or_else(|| "something".to_owned(), ToString::to_string)
+    }
+
+    fn subject(&self, TrackerId(id): TrackerId) -> Option<&Subject> {
+        self.trackers.get(id as usize)
     }
 
     /// The interface that the instance takes part on, while there is one.
@@ -162,7 +215,7 @@ impl Executor {
         self.announcements().iter().map(|(announcer, _)| announcer)
     }
 
-    fn announcements(&self) -> &[(Arc<Announcer>, Vec<Announcement>)] {
+    pub(super) fn announcements(&self) -> &[(Arc<Announcer>, Vec<Announcement>)] {
         self.attached
             .as_ref()
             .map_or(&[], |attached| &attached.attachment.announcements)
@@ -228,12 +281,24 @@ impl Executor {
         self.judge(failures)
     }
 
-    pub(super) fn remove(&mut self, table: &mut HostTable) -> Result<(), ExecutorError> {
+    /// Takes off what it has put on the host, but for what is in `shared`: another
+    /// instance has that too.
+    pub(super) fn remove(
+        &mut self,
+        table: &mut HostTable,
+        shared: &HashSet<Item>,
+    ) -> Result<(), ExecutorError> {
         for (announcer, announcements) in self.announcements() {
             announcer.cancel(announcements);
         }
         let mut failures = Vec::new();
-        table.remove(self.items(), &mut failures)?;
+        if shared.is_empty() {
+            table.remove(self.items(), &mut failures)?;
+        } else {
+            let own = self.items().iter().filter(|item| !shared.contains(item));
+            let own: Vec<Item> = own.cloned().collect();
+            table.remove(&own, &mut failures)?;
+        }
         table.collect(&mut failures)?;
         self.judge(failures)
     }
@@ -290,7 +355,7 @@ impl Executor {
     }
 
     /// Refusals as an error, but for addresses that were there before.
-    fn judge(&self, failures: Vec<HostError>) -> Result<(), ExecutorError> {
+    pub(super) fn judge(&self, failures: Vec<HostError>) -> Result<(), ExecutorError> {
         let mut worst = Ok(());
         for failure in failures {
             if failure.was_there() {
@@ -333,7 +398,12 @@ fn send_advert_to(
     };
     // Encoded anew each time: what is sent cannot be older than what is decided.
     let mut buffer = [0; MESSAGE_BYTES];
-    let length = vrrp::encode(&message, &mut buffer).map_err(io::Error::other)?;
+    let encode = if config.any_first_address {
+        vrrp::encode_any
+    } else {
+        vrrp::encode
+    };
+    let length = encode(&message, &mut buffer).map_err(io::Error::other)?;
     attached
         .attachment
         .socket

@@ -10,6 +10,7 @@ use ha_common::{
 };
 
 use super::{
+    attachment::Attachment,
     conflict::{Conflict, ConflictKind, Conflicts},
     executor::Executor,
 };
@@ -64,7 +65,8 @@ struct Rival {
 }
 
 impl Executor {
-    pub(super) fn tell_transition(&self, from: StateKind, to: StateKind, reason: Reason) {
+    /// Returns the reason in words.
+    pub(super) fn tell_transition(&self, from: StateKind, to: StateKind, reason: Reason) -> String {
         let reason = match reason {
             Reason::Fault { cause } => self.describe(cause),
             other => other.describe(self.config.family).to_string(),
@@ -75,6 +77,7 @@ impl Executor {
             vrid = self.config.vrid.value(),
             "{from} -> {to}: {reason}"
         );
+        reason
     }
 
     pub(super) fn tell_no_link(&self) {
@@ -129,6 +132,7 @@ impl Executor {
         }
         let mac = MacAddress(event.mac);
         let address = advert.source.to_ip(self.config.family);
+        self.check_owner(now, advert, mac);
         if advert.interval != self.config.advert_interval {
             let (theirs, ours) = (advert.interval, self.config.advert_interval);
             self.conflict(now, ConflictKind::Interval, advert.source, mac, || {
@@ -166,6 +170,49 @@ impl Executor {
                 )
             });
         }
+    }
+
+    /// Looks whether the sender of `advert` says that it owns the addresses, as we do.
+    pub(super) fn check_owner(&mut self, now: Timestamp, advert: &Advert, mac: MacAddress) {
+        if [advert.priority, self.config.priority] != [Priority::OWNER; 2] {
+            return;
+        }
+        let address = advert.source.to_ip(self.config.family);
+        self.conflict(now, ConflictKind::Owner, advert.source, mac, || {
+            format!(
+                "{address} ({mac}) advertises priority 255 as we do, but only one router can own \
+                 the addresses; the one with the greater address stays Active: give the other \
+                 a priority of 1 to 254"
+            )
+        });
+    }
+
+    /// Tells of an owner that has not got its addresses as an owner has them.
+    pub(super) fn tell_misplaced(&mut self, now: Timestamp, attachment: &Attachment) {
+        let Some(first) = attachment.misplaced.first().copied() else {
+            return;
+        };
+        let more = match attachment.misplaced.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let by_harrier = self.config.virtual_mac.is_some();
+        let mac = attachment.interface.mac;
+        self.conflict(now, ConflictKind::Owner, first.into(), mac, || {
+            if by_harrier {
+                format!(
+                    "this host has {first}{more} itself, so its own MAC address answers for it \
+                     beside that of the virtual router: leave the addresses of an owner (priority \
+                     255) with virtual_mac to Harrier"
+                )
+            } else {
+                format!(
+                    "priority 255 says that this host owns {first}{more}, but no interface of it \
+                     has that address: take a priority of 1 to 254, or configure the address on \
+                     the host"
+                )
+            }
+        });
     }
 
     /// We are Active and so is the sender of `advert`. Once is what a partition
