@@ -4,6 +4,7 @@
 //! DIR/harrier.pid       process id; locked as long as the daemon lives
 //! DIR/control.sock      control socket
 //! DIR/addresses.json    journal of what the daemon may leave on the host
+//! DIR/dump/             what SIGUSR1 and SIGUSR2 have written down
 //! DIR/bpf/              pinned program and maps, a bpffs of its own
 //! ```
 //!
@@ -138,6 +139,12 @@ impl Paths {
         self.dir.join("addresses.json")
     }
 
+    /// Where what SIGUSR1 and SIGUSR2 ask for is written down.
+    #[must_use]
+    pub fn dump_dir(&self) -> PathBuf {
+        self.dir.join("dump")
+    }
+
     /// Name of the nftables table, of which there is one for each daemon of a
     /// network namespace: `harrier` and a hash of the directory (FNV-1a).
     #[must_use]
@@ -238,6 +245,12 @@ impl RuntimeDir {
         self.paths.journal()
     }
 
+    /// See [`Paths::dump_dir`].
+    #[must_use]
+    pub fn dump_dir(&self) -> PathBuf {
+        self.paths.dump_dir()
+    }
+
     /// See [`Paths::nft_table`].
     #[must_use]
     pub fn nft_table(&self) -> String {
@@ -298,6 +311,10 @@ impl RuntimeDir {
         }
         // Refused where it is not empty or an operator's mount: then it stays.
         let _ = fs::remove_dir(self.pin_dir());
+        for name in ["data", "stats"] {
+            result = result.and(remove_file(&self.dump_dir().join(name)));
+        }
+        let _ = fs::remove_dir(self.dump_dir());
         // Last, and still under the lock, so that nobody's but our own is removed.
         let pid_file = self.pid_file();
         result = result.and(remove_file(&pid_file));

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ha_common::time::Timestamp;
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Now, by `CLOCK_MONOTONIC`: the clock of `bpf_ktime_get_ns`.
 #[must_use]
@@ -54,6 +55,20 @@ pub fn lock_memory() -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Has the asynchronous runtime wait until `fd`, which does not block, can be read.
+///
+/// # Errors
+/// If the kernel takes no more descriptors to wait for.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is one descriptor, open for as long as it lives, and it
+    // lives as long as the registration.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    registered.map_err(io::Error::from)
 }
 
 /// A packet socket that sends whole Ethernet frames through the interface

@@ -34,7 +34,7 @@ impl Counters {
 }
 
 /// In the order in which a packet is judged; a newer daemon's own come last.
-fn render(counters: &protocol::Counters) -> String {
+pub(super) fn render(counters: &protocol::Counters) -> String {
     let place = |name: &str| {
         Counter::ALL
             .iter()

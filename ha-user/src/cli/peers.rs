@@ -33,7 +33,7 @@ impl Peers {
     }
 }
 
-fn render(peers: &[Peer]) -> String {
+pub(super) fn render(peers: &[Peer]) -> String {
     if peers.is_empty() {
         return "no peer has advertised yet\n".to_owned();
     }

@@ -6,18 +6,21 @@ use anyhow::Context as _;
 use clap::Args;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use super::output;
-use crate::runtime_dir;
+use super::{Reading, output};
+use crate::{config, runtime_dir};
 
 const EXAMPLES: &str = "\
 Examples:
   harrier run --config /etc/harrier.toml
+  harrier run --config /etc/keepalived/keepalived.conf
   harrier run --config lab.toml --runtime-dir /tmp/lab --log-level debug
   RUST_LOG=info,ha_user::driver=trace harrier run --config lab.toml
 
 The log goes to standard error. SIGTERM and SIGINT stop cleanly, with status 0:
 an Active router releases (priority 0), serves its addresses until a successor
 speaks, four intervals at most, and takes them off. A second signal does not wait.
+SIGHUP has it read its configuration anew (as `harrier reload`), SIGUSR1 write down
+configuration, state and peers, SIGUSR2 the statistics; the log says where.
 
 Two daemons on one machine, for example in two network namespaces, each need a
 runtime directory of their own: control socket, pid file and pinned maps are in it.";
@@ -26,9 +29,13 @@ runtime directory of their own: control socket, pid file and pinned maps are in 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Run {
-    /// Configuration file (TOML); `harrier check FILE` checks it beforehand.
+    /// Configuration file: TOML, or a keepalived.conf; `harrier check FILE` checks
+    /// it beforehand.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+
+    #[command(flatten)]
+    reading: Reading,
 
     /// Directory of control socket, pid file and pinned maps; created if missing.
     #[arg(long, value_name = "DIR", default_value = runtime_dir::DEFAULT)]
@@ -37,6 +44,12 @@ pub(super) struct Run {
     /// Kernel program to load in place of the one that is built in.
     #[arg(long, value_name = "FILE")]
     ebpf_object: Option<PathBuf>,
+
+    /// Write what SIGUSR1 and SIGUSR2 ask for to /tmp/keepalived.data and
+    /// /tmp/keepalived.stats too, where scripts written for keepalived look. With a
+    /// keepalived.conf that is so anyway.
+    #[arg(long)]
+    keepalived_dumps: bool,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as
     /// `info,ha_user::driver=debug`. Without it the variable RUST_LOG says, and
@@ -65,9 +78,11 @@ impl Run {
             .with_writer(writer)
             .init();
         let options = RunOptions {
+            reading: self.reading.options(),
             config: self.config,
             runtime_dir: self.runtime_dir,
             ebpf_object: self.ebpf_object,
+            keepalived_dumps: self.keepalived_dumps,
         };
         daemon(&options)
     }
@@ -81,10 +96,14 @@ pub type Daemon = fn(&RunOptions) -> anyhow::Result<()>;
 pub struct RunOptions {
     /// The configuration file.
     pub config: PathBuf,
+    /// How it is read.
+    pub reading: config::Options,
     /// Where socket, pid file and pins live.
     pub runtime_dir: PathBuf,
     /// Kernel program to load in place of the one that is built in.
     pub ebpf_object: Option<PathBuf>,
+    /// Whether dumps go to where keepalived has them too.
+    pub keepalived_dumps: bool,
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

@@ -1,5 +1,7 @@
 //! `harrier status`.
 
+mod checks;
+
 use std::{fmt::Write as _, io};
 
 use clap::Args;
@@ -16,20 +18,25 @@ Examples:
   harrier status --json | jq -r '.instances[] | select(.state == \"active\") | .name'
   harrier status --runtime-dir /run/harrier-lab
 
-Fields of the JSON: instances, pid, daemon_version, realtime (whether the driver
+Fields of the JSON: instances, checks, pid, daemon_version, realtime (whether the driver
 has real-time priority).
 
 Per instance: name, interface, vrid, family (ipv4, ipv6), version, state (init,
 backup, active, releasing, fault), base_priority, priority, advert_interval_ms,
 active_down_interval_ms, addresses, excluded_addresses, since_ms (time in this
 state), transitions (changes of state since the start), conflicts (of the last
-five minutes), and, each of them perhaps null, active (address of the current
+five minutes), drained (by `harrier failover`), and, each of them perhaps null, active (address of the current
 Active router), last_transition (why it is in this state), xdp_mode (driver,
 generic), sync_group, problem (why it cannot take part, or what it waits for).
 
 Per conflict: kind (two-actives, address-list, interval, version, checksum,
-authentication, transport, ttl, malformed, own-address, claim), address, mac,
-text (what is wrong, and what can be done), times, first_ms_ago, last_ms_ago.
+authentication, transport, ttl, malformed, own-address, claim, owner), address,
+mac, text (what is wrong, and what can be done), times, first_ms_ago, last_ms_ago.
+
+Per check: name, kind (exec, http, tcp, process, file, ping, interface), state
+(pending, passing, failing, value), rounds, failures, skipped (rounds left out
+because one took too long), and, each of them perhaps null, value (the number),
+since_ms, last_round_ms, text (what the last round said).
 
 More fields may come; those named here stay.";
 
@@ -51,7 +58,7 @@ impl Status {
     }
 }
 
-fn render(status: &Reply, colour: bool) -> String {
+pub(super) fn render(status: &Reply, colour: bool) -> String {
     let mut table = output::table(&[
         "INSTANCE",
         "STATE",
@@ -106,6 +113,7 @@ fn render(status: &Reply, colour: bool) -> String {
             output::plain(reason)
         );
     }
+    out.push_str(&checks::render(&status.checks));
     out.push_str(&troubles(&status.instances));
     if !status.realtime {
         out.push_str("\nThe driver runs without real-time priority: load can delay a takeover.\n");
@@ -155,7 +163,12 @@ fn troubles(instances: &[InstanceStatus]) -> String {
 }
 
 fn priority(instance: &InstanceStatus) -> String {
-    if instance.priority == instance.base_priority {
+    if instance.drained {
+        format!(
+            "{} (base {}, drained)",
+            instance.priority, instance.base_priority
+        )
+    } else if instance.priority == instance.base_priority {
         instance.priority.to_string()
     } else {
         format!("{} (base {})", instance.priority, instance.base_priority)
@@ -224,6 +237,7 @@ mod tests {
             xdp_mode: Some("driver".to_owned()),
             excluded_addresses: Vec::new(),
             sync_group: None,
+            drained: false,
             problem: None,
             conflicts: Vec::new(),
         };
@@ -236,6 +250,7 @@ mod tests {
             active: None,
             last_transition: None,
             problem: Some("interface eth7 does not exist".to_owned()),
+            drained: true,
             conflicts: vec![ConflictStatus {
                 kind: "version".to_owned(),
                 address: [10, 77, 0, 9].into(),
@@ -249,6 +264,7 @@ mod tests {
         };
         Reply {
             instances: vec![web, db],
+            checks: Vec::new(),
             pid: 1,
             daemon_version: "0.1.0".to_owned(),
             realtime: true,
@@ -268,7 +284,7 @@ mod tests {
         assert!(lines[1][column("FOR")..].starts_with("1 min 12 s"), "{out}");
         assert!(lines[2][column("STATE")..].starts_with("fault"), "{out}");
         assert!(
-            lines[2][column("PRIORITY")..].starts_with("90 (base 150)"),
+            lines[2][column("PRIORITY")..].starts_with("90 (base 150, drained)"),
             "{out}"
         );
         assert!(
@@ -333,6 +349,7 @@ mod tests {
             ("since_ms", serde_json::json!(72_500)),
             ("transitions", serde_json::json!(2)),
             ("active", serde_json::json!("10.77.0.1")),
+            ("drained", serde_json::json!(false)),
         ] {
             assert_eq!(web[field], value, "{field}");
         }

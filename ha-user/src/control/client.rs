@@ -9,7 +9,9 @@ use std::{
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::protocol::{Counters, MAX_REPLY, Peer, Reply, Request, Status};
+use super::protocol::{
+    Counters, Explanation, Failover, MAX_REPLY, Peer, Reloaded, Reply, Request, Status,
+};
 
 /// How long the daemon may take to answer.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -132,11 +134,50 @@ pub fn counters(socket: &Path) -> Result<Counters, ClientError> {
     }
 }
 
+/// How long the daemon may take to go over to a new configuration.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Has the daemon at `socket` read its configuration file anew.
+///
+/// # Errors
+/// See [`ask`]; [`ClientError::Refused`] says that the old configuration goes on.
+pub fn reload(socket: &Path) -> Result<Reloaded, ClientError> {
+    match ask(socket, Request::Reload, RELOAD_TIMEOUT)? {
+        Reply::Reloaded(reloaded) => Ok(reloaded),
+        other => Err(other_reply(socket, &other)),
+    }
+}
+
+/// Has the daemon at `socket` leave an instance to another router, or ends that.
+///
+/// # Errors
+/// See [`ask`]; [`ClientError::Refused`] if there is no such instance.
+pub fn failover(socket: &Path, instance: String, back: bool) -> Result<Failover, ClientError> {
+    match ask(socket, Request::Failover { instance, back }, TIMEOUT)? {
+        Reply::Failover(failover) => Ok(failover),
+        other => Err(other_reply(socket, &other)),
+    }
+}
+
+/// Asks the daemon at `socket` why an instance is what it is.
+///
+/// # Errors
+/// See [`ask`]; [`ClientError::Refused`] if there is no such instance.
+pub fn explain(socket: &Path, instance: String) -> Result<Explanation, ClientError> {
+    match ask(socket, Request::Explain { instance }, TIMEOUT)? {
+        Reply::Explanation(explanation) => Ok(*explanation),
+        other => Err(other_reply(socket, &other)),
+    }
+}
+
 fn other_reply(socket: &Path, reply: &Reply) -> ClientError {
     let kind = match reply {
         Reply::Status(_) => "status",
         Reply::Peers(_) => "peers",
         Reply::Counters(_) => "counters",
+        Reply::Reloaded(_) => "a reload",
+        Reply::Failover(_) => "a failover",
+        Reply::Explanation(_) => "an explanation",
         Reply::Error(_) => "an error",
     };
     ClientError::Unintelligible {
@@ -152,7 +193,7 @@ fn other_reply(socket: &Path, reply: &Reply) -> ClientError {
 /// If nobody listens there, or answers in time, or sensibly.
 pub fn ask(socket: &Path, request: Request, limit: Duration) -> Result<Reply, ClientError> {
     let deadline = Instant::now() + limit;
-    let line = exchange(socket, request, deadline).map_err(|error| {
+    let line = exchange(socket, &request, deadline).map_err(|error| {
         let socket = socket.to_owned();
         match error.kind() {
             io::ErrorKind::NotFound => ClientError::NoSocket { socket },
@@ -186,13 +227,13 @@ pub fn ask(socket: &Path, request: Request, limit: Duration) -> Result<Reply, Cl
     }
 }
 
-fn exchange(path: &Path, request: Request, deadline: Instant) -> io::Result<Vec<u8>> {
+fn exchange(path: &Path, request: &Request, deadline: Instant) -> io::Result<Vec<u8>> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Bounds `connect` too, which waits while the daemon's queue is full.
     socket.set_write_timeout(Some(remaining(deadline)?))?;
     socket.connect(&SockAddr::unix(path)?)?;
     let mut stream = UnixStream::from(socket);
-    let mut line = serde_json::to_vec(&request)?;
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;
 
@@ -272,7 +313,7 @@ mod tests {
                     match request {
                         Request::Counters => Ok(Reply::Counters(sample())),
                         Request::Peers => Err("no peers today".to_owned()),
-                        Request::Status => std::future::pending().await,
+                        _ => std::future::pending().await,
                     }
                 };
                 server::serve(listener, cancelled, handler).await;

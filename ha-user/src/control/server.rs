@@ -19,10 +19,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::protocol::{MAX_REQUEST, Reply, Request};
+use super::{
+    client::RELOAD_TIMEOUT,
+    protocol::{MAX_REQUEST, Reply, Request},
+};
 
 /// How long a client may take for a request, and for reading the reply.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a reload may take: a little less than a client waits for it.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(RELOAD_TIMEOUT.as_secs() - 5);
 
 /// Clients served at once; more wait in the socket's queue.
 const MAX_CLIENTS: usize = 32;
@@ -131,12 +137,17 @@ where
     H: Fn(Request) -> F,
     F: Future<Output = Result<Reply, String>>,
 {
-    match timeout(PATIENCE, handler(request)).await {
+    let patience = if request == Request::Reload {
+        RELOAD_PATIENCE
+    } else {
+        PATIENCE
+    };
+    match timeout(patience, handler(request)).await {
         Ok(result) => result.unwrap_or_else(Reply::Error),
         // Else a driver that hangs would use up all places for clients.
         Err(_) => Reply::Error(format!(
             "no answer from the driver within {} s",
-            PATIENCE.as_secs()
+            patience.as_secs()
         )),
     }
 }

@@ -46,6 +46,12 @@ impl Sockets {
         }
     }
 
+    /// Announcement frames on one interface are `announce_gap` apart from now on, where
+    /// sockets are opened; those that are open are the driver's.
+    pub(super) fn set_gap(&mut self, announce_gap: Duration) {
+        self.announce_gap = announce_gap;
+    }
+
     fn advert(
         &mut self,
         config: &InstanceConfig,
@@ -161,6 +167,7 @@ impl Sockets {
                 .map(|(_, announcer, list)| (announcer, list))
                 .collect(),
             items: items(config, plan, macvlan, &home),
+            misplaced: plan.misplaced.clone(),
         })
     }
 }

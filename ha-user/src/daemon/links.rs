@@ -1,6 +1,6 @@
 //! The host's interfaces with their addresses, kept by what the host tells.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::net::{
     host::PROTOCOL,
@@ -82,6 +82,16 @@ impl Links {
             }
             HostChange::Listed => false,
         }
+    }
+
+    /// Whether the host has `address` for its own, on whatever interface. Before
+    /// Linux 5.18, what Harrier has put there looks like that too.
+    pub(super) fn own(&self, address: IpAddr) -> bool {
+        let mut interfaces = self.0.values().map(|link| &link.interface);
+        interfaces.any(|interface| {
+            let mut addresses = interface.addresses.iter();
+            addresses.any(|it| it.address == address && it.protocol != Some(PROTOCOL))
+        })
     }
 
     /// The interface with this index.
@@ -181,7 +191,12 @@ mod tests {
         assert!(links.take(&gone));
         assert!(!links.take(&gone));
         assert!(!links.take(&added(Some(PROTOCOL))));
+        assert!(!links.own(address(None).address));
         assert!(!links.take(&gone));
+        links.take(&added(None));
+        assert!(links.own(address(None).address));
+        links.take(&gone);
+        assert!(!links.own(address(None).address));
         assert_eq!(links.by_index(2).unwrap().addresses, []);
     }
 }

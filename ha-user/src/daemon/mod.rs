@@ -1,29 +1,48 @@
 //! Puts the parts together, and takes them apart again: what the daemon adds to
 //! the host is gone when [`run`] returns, whether it ends well or not.
 
+mod accepting;
 mod attach;
+mod dump;
+mod explain;
 mod keeper;
 mod links;
 mod plan;
 mod ports;
+mod reload;
+mod reloader;
+mod roster;
+mod services;
 mod setup;
+mod signals;
+mod trackers;
 mod view;
 
-use std::{io, sync::Arc, thread};
+use std::{io, sync::Arc, thread, time::Duration};
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+use ha_common::fsm::TrackerId;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::{
+    accepting::Accepting,
+    dump::Dumper,
+    keeper::Keeper,
+    reloader::Reloader,
+    roster::{Current, Roster},
+    services::Services,
+    signals::{Asked, Signals},
+    view::View,
 };
-
-use self::{keeper::Keeper, view::View};
 use crate::{
     cli::RunOptions,
-    config::{self, Config},
+    config::{self, CheckKind, Config, Format},
     control::server,
     driver::{self, Driver, PeerTable},
+    engine::Reading,
+    health::{self, Checks},
     kernel,
     net::{accept, host::HostTable, interface, leftover, macvlan, sysctl},
+    notify::Notifications,
     runtime_dir::RuntimeDir,
 };
 
@@ -54,6 +73,9 @@ pub enum DaemonError {
     /// Packets to the addresses cannot be dropped.
     #[error(transparent)]
     Accept(#[from] accept::AcceptError),
+    /// A new configuration needs a restart.
+    #[error(transparent)]
+    NeedsRestart(#[from] reload::NeedsRestart),
     /// Something that a killed daemon left cannot be removed.
     #[error(transparent)]
     Clean(#[from] leftover::CleanError),
@@ -73,6 +95,9 @@ pub enum DaemonError {
     },
 }
 
+/// How long threads that hang are waited for at the end.
+const LEAVE: Duration = Duration::from_secs(1);
+
 fn remedy(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied {
         "; run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON"
@@ -91,32 +116,43 @@ fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> DaemonError {
 /// # Errors
 /// [`DaemonError`].
 pub fn run(options: &RunOptions) -> Result<(), DaemonError> {
-    let config = config::load(&options.config)?;
+    let (config, format) = config::load(&options.config, &options.reading)?;
+    let keepalived_dumps = options.keepalived_dumps || format == Format::Keepalived;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(system("starting the asynchronous runtime"))?;
-    runtime.block_on(serve(options, config))
+    let outcome = runtime.block_on(serve(options, config, keepalived_dumps));
+    // Threads that wait for a disk or for the user database may do so for ever.
+    runtime.shutdown_timeout(LEAVE);
+    outcome
 }
 
-async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> {
+async fn serve(
+    options: &RunOptions,
+    config: Config,
+    keepalived_dumps: bool,
+) -> Result<(), DaemonError> {
     // Before anything is put on the host: from here on a signal is a clean stop.
     let mut signals = Signals::new().map_err(system("catching signals"))?;
-    let config = Arc::new(config);
+    let roster = Roster::of(Arc::new(config));
+    let config = Arc::clone(&roster.config);
     setup::check_privilege()?;
     let mut runtime_dir = RuntimeDir::claim(&options.runtime_dir)?;
     let mut host = HostTable::open().map_err(system("opening a netlink socket"))?;
-    let around = keeper::look_around()
+    let (links, host_watch) = keeper::look_around()
         .await
         .map_err(system("looking up the interfaces"))?;
     let journal =
-        setup::clean_up_after_predecessor(&config, &around.0, &runtime_dir, &mut host).await?;
-    let filter = setup::accept_filter(&config, &runtime_dir.nft_table())?;
+        setup::clean_up_after_predecessor(&config, &links, &runtime_dir, &mut host).await?;
+    let mut accept = Accepting::new(runtime_dir.nft_table());
+    accept.refuse(setup::refused_addresses(&config))?;
 
     runtime_dir.mount_pins()?;
+    let limits = setup::sizes(&config);
     let loader = kernel::Loader {
         object: options.ebpf_object.clone(),
-        sizes: setup::sizes(&config),
+        sizes: limits,
         pin_dir: runtime_dir.pin_dir().to_owned(),
         xdp_mode: config.xdp_mode,
     };
@@ -126,15 +162,25 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         unicast_peers: maps.unicast_peers,
         slots: maps.slots,
     };
-    let (trackings, tracked) = setup::trackings(&config);
-    let mut keeper = Keeper::new(
-        Arc::clone(&config),
-        around,
+    let mut registry = trackers::Registry::default();
+    let trackings = registry.trackings(&config);
+    let check_ids = registry.checks(&config);
+    let subjects = registry.subjects();
+    let current = Current::new(roster);
+    let (departed, departures) = mpsc::unbounded_channel();
+    let mut keeper = Keeper::new(keeper::Start {
+        current: current.clone(),
+        links,
+        watch: host_watch,
         program,
         rows,
-        (&tracked, host.port()),
+        limits,
+        registry,
+        own_port: host.port(),
         journal,
-    )
+        accept,
+        departed: departures,
+    })
     .map_err(system("opening a netlink socket"))?;
     let attached = match keeper.start().await {
         Ok(attached) => attached,
@@ -144,14 +190,29 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         }
     };
 
-    let executors = setup::executors(&config, maps.instances, &tracked, attached);
-    let mut engine = setup::engine(&config, &executors, trackings);
+    let roster = current.roster();
+    let instances = Arc::new(maps.instances);
+    let mut executors = setup::executors(&roster, &instances, subjects, attached);
+    let mut engine = setup::engine(&roster, &executors, trackings);
     let now = crate::sys::now();
-    for (tracker, up) in keeper.trackers() {
-        engine.handle_tracker(now, tracker, up);
+    let links = keeper.trackers().map(|(id, up)| (id, up.into()));
+    let links: Vec<(TrackerId, Reading)> = links.collect();
+    let checks = config.checks.iter().zip(&check_ids);
+    let checks = checks.filter(|(check, _)| !matches!(check.kind, CheckKind::Interface(_)));
+    let checks = checks.map(|(check, id)| (*id, health::first_reading(check)));
+    for (tracker, reading) in links.into_iter().chain(checks) {
+        engine.handle_tracker(now, tracker, reading);
+        for (_, executor) in &mut executors {
+            executor.note(tracker, reading);
+        }
     }
+    let (notices, heard) = driver::notice::channel();
     let tools = driver::Tools {
         host,
+        notices,
+        instances,
+        departed,
+        counters: maps.counters_view,
         actives: maps.actives,
         peers: PeerTable::new(maps.peers),
         events: maps.events,
@@ -173,28 +234,39 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
         }
     };
     // From here on every way out goes past the driver's end.
+    let checks = Checks::start(&config, &check_ids, handle.clone());
+    let board = checks.board();
+    keeper.take_along(Services {
+        checks,
+        notifications: Notifications::start(&config, roster.ids().to_vec(), heard),
+    });
+    let (reloader, mut orders) = Reloader::new(options.config.clone(), options.reading.clone());
     let view = Arc::new(View {
-        config,
+        current,
         ports: keeper.ports(),
         realtime: realtime.await.unwrap_or(false),
         handle: handle.clone(),
+        checks: board,
         peers: maps.peers_view,
         counters: maps.counters,
+        reloader: reloader.clone(),
+        started_at: now,
     });
     tracing::info!(
         socket = %socket.display(),
         "running with {} instance{}",
-        view.config.instances.len(),
-        if view.config.instances.len() == 1 { "" } else { "s" }
+        config.instances.len(),
+        if config.instances.len() == 1 { "" } else { "s" }
     );
     let (cancel, cancelled) = watch::channel(false);
+    let dumper = Dumper::new(runtime_dir.dump_dir(), keepalived_dumps, &view);
     let control = tokio::spawn(server::serve(listener, cancelled, move |request| {
         let view = Arc::clone(&view);
         async move { view.answer(request).await }
     }));
     tokio::select! {
-        () = supervise(&mut signals, &handle) => {}
-        () = keeper.run(&handle) => {}
+        () = supervise(&mut signals, &handle, &reloader, &dumper) => {}
+        () = keeper.run(&handle, &mut orders) => {}
         _ = &mut ended => {}
     }
     // If the driver has ended already there is nobody to tell.
@@ -206,23 +278,52 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), DaemonError> 
     let _ = cancel.send(true);
     // The server ends by itself; a panic of its own was already printed.
     let _ = control.await;
+    keeper.stop_services().await;
     // What a driver that failed may have left is for the next start to remove.
     keeper.close(outcome.is_ok()).await;
-    drop(filter);
+    drop(dumper);
     drop(runtime_dir);
     tracing::info!("stopped");
     outcome
 }
 
-/// The first signal has the driver hand over, which ends it when a successor has
-/// spoken or none can be expected any more; a second one does not wait for that.
-async fn supervise(signals: &mut Signals, handle: &driver::Handle) {
-    signals.stop().await;
-    // If the driver has ended there is nobody to tell.
-    let _ = handle.send(driver::Command::Shutdown);
-    tracing::info!("stopping: the addresses are served until a successor speaks");
-    signals.stop().await;
-    tracing::info!("stopping at once");
+/// The first signal to stop has the driver hand over, which ends it when a successor
+/// has spoken or none can be expected any more; a second one does not wait for that.
+/// Others are obeyed beside it, so that nothing delays a stop.
+async fn supervise(
+    signals: &mut Signals,
+    handle: &driver::Handle,
+    reloader: &Reloader,
+    dumper: &Dumper,
+) {
+    let mut stopping = false;
+    loop {
+        match signals.next().await {
+            Asked::Stop if stopping => {
+                tracing::info!("stopping at once");
+                return;
+            }
+            Asked::Stop => {
+                stopping = true;
+                reloader.stop();
+                // If the driver has ended there is nobody to tell.
+                let _ = handle.send(driver::Command::Shutdown);
+                tracing::info!("stopping: the addresses are served until a successor speaks");
+            }
+            Asked::Reload => {
+                let reloader = reloader.clone();
+                tokio::spawn(async move { reloader.reload().await });
+            }
+            Asked::Data => {
+                let dumper = dumper.clone();
+                tokio::spawn(async move { dumper.data().await });
+            }
+            Asked::Statistics => {
+                let dumper = dumper.clone();
+                tokio::spawn(async move { dumper.statistics().await });
+            }
+        }
+    }
 }
 
 type Running = (
@@ -246,33 +347,4 @@ fn start(driver: Driver) -> Result<Running, DaemonError> {
         })
         .map_err(system("starting the driver's thread"))?;
     Ok((thread, realtime, ended))
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Ends when the daemon is to stop.
-    async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP is ignored: restart to read the configuration anew");
-                }
-            }
-        }
-    }
 }

@@ -22,23 +22,26 @@ pub(super) struct Plan {
     pub(super) source: IpAddr,
     /// The other interfaces that its addresses, routes and rules name.
     pub(super) others: Vec<Interface>,
+    /// See [`misplaced`]; as it was when the plan was made.
+    pub(super) misplaced: Vec<IpAddr>,
 }
 
 impl Plan {
     /// Whether an instance attached by `self` need not be attached anew for
     /// `other`.
     pub(super) fn is_as(&self, other: &Self) -> bool {
-        let same = |one: &Interface, other: &Interface| {
-            one.index == other.index && one.name == other.name && one.mac == other.mac
-        };
-        same(&self.interface, &other.interface)
-            && self.source == other.source
+        self.is_at(other)
             && self.others.len() == other.others.len()
             && self
                 .others
                 .iter()
                 .zip(&other.others)
                 .all(|(one, other)| same(one, other))
+    }
+
+    /// Whether the interface and the address to send from are the same.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        same(&self.interface, &other.interface) && self.source == other.source
     }
 
     /// The device of an interface that the configuration of the instance names.
@@ -48,6 +51,10 @@ impl Plan {
             .find(|interface| interface.name == name)
             .map(|interface| Device::new(interface.index, &interface.name))
     }
+}
+
+fn same(one: &Interface, other: &Interface) -> bool {
+    one.index == other.index && one.name == other.name && one.mac == other.mac
 }
 
 /// Whether the interfaces of `config` are as it needs them.
@@ -74,7 +81,22 @@ pub(super) fn plan(
         interface,
         source,
         others,
+        misplaced: misplaced(config, links),
     })
+}
+
+/// The addresses of an owner (priority 255) that are not where they should be:
+/// those that the host does not have for its own; with a virtual MAC address, which
+/// only Harrier can give them, those that it has.
+fn misplaced(config: &InstanceConfig, links: &Links) -> Vec<IpAddr> {
+    if config.priority != Priority::OWNER {
+        return Vec::new();
+    }
+    let is_by_harrier = config.virtual_mac.is_some();
+    let addresses = config.addresses.iter().map(|it| it.address.address);
+    addresses
+        .filter(|address| links.own(*address) == is_by_harrier)
+        .collect()
 }
 
 /// Whether no change of the host would help: the configuration is wrong for it.

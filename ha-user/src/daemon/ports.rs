@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use crate::engine::InstanceId;
+
 /// What `harrier status` shows of the interfaces.
 #[derive(Debug, Default)]
 pub(super) struct Ports(Mutex<Inner>);
@@ -12,9 +14,9 @@ pub(super) struct Ports(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     /// By instance: its interface, and how the kernel program is attached there.
-    attached: BTreeMap<usize, (u32, &'static str)>,
+    attached: BTreeMap<InstanceId, (u32, &'static str)>,
     /// By instance: why it is not attached.
-    problems: BTreeMap<usize, String>,
+    problems: BTreeMap<InstanceId, String>,
 }
 
 impl Ports {
@@ -24,30 +26,30 @@ impl Ports {
     }
 
     /// Index of the instance's interface and how the program is attached to it.
-    pub(super) fn attached(&self, place: usize) -> Option<(u32, &'static str)> {
-        self.with(|ports| ports.attached.get(&place).copied())
+    pub(super) fn attached(&self, id: InstanceId) -> Option<(u32, &'static str)> {
+        self.with(|ports| ports.attached.get(&id).copied())
     }
 
     /// Why the instance has no interface.
-    pub(super) fn problem(&self, place: usize) -> Option<String> {
-        self.with(|ports| ports.problems.get(&place).cloned())
+    pub(super) fn problem(&self, id: InstanceId) -> Option<String> {
+        self.with(|ports| ports.problems.get(&id).cloned())
     }
 
     /// The instance has the interface with this index.
-    pub(super) fn set_attached(&self, place: usize, index: u32, mode: &'static str) {
-        self.with(|ports| ports.attached.insert(place, (index, mode)));
+    pub(super) fn set_attached(&self, id: InstanceId, index: u32, mode: &'static str) {
+        self.with(|ports| ports.attached.insert(id, (index, mode)));
     }
 
     /// The instance has no interface any more.
-    pub(super) fn set_detached(&self, place: usize) {
-        self.with(|ports| ports.attached.remove(&place));
+    pub(super) fn set_detached(&self, id: InstanceId) {
+        self.with(|ports| ports.attached.remove(&id));
     }
 
     /// Returns what the problem was before.
-    pub(super) fn set_problem(&self, place: usize, problem: Option<String>) -> Option<String> {
+    pub(super) fn set_problem(&self, id: InstanceId, problem: Option<String>) -> Option<String> {
         self.with(|ports| match problem {
-            Some(problem) => ports.problems.insert(place, problem),
-            None => ports.problems.remove(&place),
+            Some(problem) => ports.problems.insert(id, problem),
+            None => ports.problems.remove(&id),
         })
     }
 }

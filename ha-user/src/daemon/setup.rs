@@ -1,18 +1,21 @@
 //! What is computed, cleaned and made before anything is put on the host.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
-use ha_common::{fsm::TrackerId, types::Priority};
+use ha_common::types::Priority;
 
-use super::{DaemonError, attach, links::Links, plan, system};
+use super::{DaemonError, attach, links::Links, plan, roster::Roster, system};
 use crate::{
-    config::Config,
-    driver::{Attachment, Executor},
+    config::{Config, InstanceConfig},
+    driver::{Attachment, Executor, Subject},
     engine::{Engine, InstanceId, Tracking},
     kernel,
     net::{
         Netlink,
-        accept::{AcceptError, AcceptFilter},
         host::HostTable,
         journal::{Inventory, Journal},
         leftover,
@@ -33,8 +36,23 @@ pub(super) fn check_privilege() -> Result<(), DaemonError> {
         .map_err(system("opening a raw socket"))
 }
 
-/// Rows that the kernel program's maps need.
+/// Rows that the kernel program's maps get: enough for a configuration that grows,
+/// as a map keeps its size.
 pub(super) fn sizes(config: &Config) -> kernel::Sizes {
+    let room = |needed: usize| (2 * needed).max(LEAST_ROWS);
+    let needed = needed(config);
+    kernel::Sizes {
+        instances: room(needed.instances),
+        addresses: room(needed.addresses),
+        unicast_peers: room(needed.unicast_peers),
+    }
+}
+
+/// Rows that the kernel program's maps have at least.
+const LEAST_ROWS: usize = 64;
+
+/// Rows that `config` needs.
+pub(super) fn needed(config: &Config) -> kernel::Sizes {
     let instances = &config.instances;
     kernel::Sizes {
         instances: instances.len(),
@@ -72,7 +90,7 @@ pub(super) async fn clean_up_after_predecessor(
 }
 
 /// What the daemon may put on the host, as far as its interfaces are there.
-fn inventory(config: &Config, links: &Links, nft_table: &str) -> Inventory {
+pub(super) fn inventory(config: &Config, links: &Links, nft_table: &str) -> Inventory {
     let mut inventory = Inventory::default();
     let virtual_addresses = plan::virtual_addresses(config);
     for instance in &config.instances {
@@ -80,117 +98,59 @@ fn inventory(config: &Config, links: &Links, nft_table: &str) -> Inventory {
             attach::take_stock(instance, &plan, &mut inventory);
         }
     }
-    if refused_addresses(config).next().is_some() {
+    if !refused_addresses(config).is_empty() {
         inventory.nft_tables.insert(nft_table.to_owned());
     }
     inventory
 }
 
-/// Drops packets to the addresses of instances that do not accept any.
-///
-/// # Errors
-/// If there is no `nft`, or it refuses.
-pub(super) fn accept_filter(
-    config: &Config,
-    nft_table: &str,
-) -> Result<Option<AcceptFilter>, AcceptError> {
-    let mut refused = refused_addresses(config).peekable();
-    if refused.peek().is_none() {
-        return Ok(None);
-    }
-    AcceptFilter::install(nft_table, refused).map(Some)
-}
-
 /// Addresses that are answered for but take no packets (Accept_Mode off). The owner
 /// accepts always (RFC 9568 §6.4.3).
-fn refused_addresses(config: &Config) -> impl Iterator<Item = IpAddr> {
-    config
-        .instances
-        .iter()
+pub(super) fn refused_addresses(config: &Config) -> BTreeSet<IpAddr> {
+    let instances = config.instances.iter();
+    instances.flat_map(refused_by).collect()
+}
+
+/// As [`refused_addresses`], of one instance.
+pub(super) fn refused_by(instance: &InstanceConfig) -> impl Iterator<Item = IpAddr> {
+    std::iter::once(instance)
         .filter(|instance| !instance.accept && instance.priority != Priority::OWNER)
-        .flat_map(|instance| {
-            instance
-                .addresses
-                .iter()
-                .chain(&instance.excluded_addresses)
-        })
+        .flat_map(InstanceConfig::all_addresses)
         .map(|address| address.address.address)
 }
 
-/// What each instance tracks, and the names behind the tracker ids.
-pub(super) fn trackings(config: &Config) -> (Vec<Vec<Tracking>>, Vec<String>) {
-    let mut names: Vec<String> = Vec::new();
-    let trackings = config
-        .instances
-        .iter()
-        .map(|instance| {
-            instance
-                .track_interfaces
-                .iter()
-                .map(|tracked| {
-                    let place = names
-                        .iter()
-                        .position(|name| *name == tracked.name)
-                        .unwrap_or_else(|| {
-                            names.push(tracked.name.clone());
-                            names.len() - 1
-                        });
-                    Tracking {
-                        tracker: TrackerId(u32::try_from(place).unwrap_or(u32::MAX)),
-                        weight: tracked.weight,
-                        reverse: false,
-                    }
-                })
-                .collect()
-        })
-        .collect();
-    (trackings, names)
-}
-
-/// What carries out the instances' actions, in the order of the configuration,
-/// with the interfaces that are there.
+/// What carries out the instances' actions, with the interfaces that are there.
 pub(super) fn executors(
-    config: &Config,
-    instances: kernel::Instances,
-    tracked: &[String],
+    roster: &Roster,
+    instances: &Arc<kernel::Instances>,
+    trackers: Vec<Subject>,
     attachments: Vec<(InstanceId, Attachment)>,
-) -> Vec<Executor> {
-    let instances = Arc::new(instances);
-    let tracked: Arc<[String]> = tracked.into();
-    let mut executors: Vec<Executor> = (0..)
-        .zip(&config.instances)
-        .map(|(index, config)| {
-            let (instances, tracked) = (Arc::clone(&instances), Arc::clone(&tracked));
-            Executor::new(index, config.clone(), instances, tracked)
+) -> Vec<(InstanceId, Executor)> {
+    let trackers: Arc<[Subject]> = trackers.into();
+    let mut attachments: BTreeMap<InstanceId, Attachment> = attachments.into_iter().collect();
+    roster
+        .iter()
+        .map(|(id, config)| {
+            let (instances, trackers) = (Arc::clone(instances), Arc::clone(&trackers));
+            let mut executor = Executor::new(id.0, config.clone(), instances, trackers);
+            if let Some(attachment) = attachments.remove(&id) {
+                executor.attach(attachment);
+            }
+            (id, executor)
         })
-        .collect();
-    for (id, attachment) in attachments {
-        executors[id.0 as usize].attach(attachment);
-    }
-    executors
+        .collect()
 }
 
 /// The state machines for `executors`.
 pub(super) fn engine(
-    config: &Config,
-    executors: &[Executor],
+    roster: &Roster,
+    executors: &[(InstanceId, Executor)],
     trackings: Vec<Vec<Tracking>>,
 ) -> Engine {
-    let groups = config
-        .sync_groups
-        .iter()
-        .map(|group| {
-            group
-                .members
-                .iter()
-                .map(|place| InstanceId(u32::try_from(*place).unwrap_or(u32::MAX)))
-                .collect()
-        })
-        .collect();
-    let parameters = executors.iter().map(|executor| {
+    let parameters = executors.iter().map(|(_, executor)| {
         let mut parameters = executor.parameters();
-        parameters.startup_delay = config.startup_delay;
+        parameters.startup_delay = roster.config.startup_delay;
         parameters
     });
-    Engine::new(parameters, trackings, groups)
+    Engine::new(parameters, trackings, roster.groups())
 }

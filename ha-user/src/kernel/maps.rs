@@ -38,6 +38,8 @@ pub struct Maps {
     pub claims: Claims,
     /// Packets by reason.
     pub counters: CounterMap,
+    /// The same map, to look at from another thread.
+    pub counters_view: CounterMap,
     /// What cannot wait for a deadline.
     pub events: EventRing,
 }
@@ -52,6 +54,8 @@ impl Maps {
         let refusals_to_clear = again(&refusals, abi::map::REFUSALS)?;
         let claims = take(ebpf, abi::map::CLAIMS)?;
         let claims_of_vips = again(&claims, abi::map::CLAIMS)?;
+        let counters = take(ebpf, abi::map::COUNTERS)?;
+        let counters_view = again(&counters, abi::map::COUNTERS)?;
         Ok(Self {
             instances: Instances(Table::new(
                 take(ebpf, abi::map::INSTANCES)?,
@@ -75,7 +79,8 @@ impl Maps {
             )?,
             refusals: Refusals::new(refusals)?,
             claims: Claims(Table::new(claims, abi::map::CLAIMS)?),
-            counters: CounterMap::new(take(ebpf, abi::map::COUNTERS)?)?,
+            counters: CounterMap::new(counters)?,
+            counters_view: CounterMap::new(counters_view)?,
             events: EventRing::new(take(ebpf, abi::map::EVENTS)?)?,
         })
     }
@@ -89,12 +94,13 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, MapError> {
     })
 }
 
-/// A second handle on a hash map or an array, with a descriptor of its own.
+/// A second handle on a hash map or an array (per CPU too), with a descriptor of its own.
 fn again(map: &Map, name: &'static str) -> Result<Map, MapError> {
     let failed = |source| failed("open", name)(source);
     let (data, wrap): (_, fn(MapData) -> Map) = match map {
         Map::HashMap(data) => (data, Map::HashMap),
         Map::Array(data) => (data, Map::Array),
+        Map::PerCpuArray(data) => (data, Map::PerCpuArray),
         _ => {
             return Err(failed(maps::MapError::InvalidName {
                 name: name.to_owned(),

@@ -10,8 +10,18 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     net::IpAddr,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+/// How long `nft` may take: it waits for others that change the rules.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where `nft` is looked for: a daemon's `PATH` may leave out the last two.
 const PROGRAMS: [&str; 3] = ["nft", "/usr/sbin/nft", "/sbin/nft"];
@@ -59,6 +69,17 @@ impl AcceptFilter {
         Ok(Self {
             table: Some(table.to_owned()),
         })
+    }
+
+    /// Drops packets to `addresses` instead, from one step to the next.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; the table is as before then.
+    pub fn replace(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), AcceptError> {
+        match &self.table {
+            Some(table) => run(table, &script(table, addresses)),
+            None => Ok(()),
+        }
     }
 
     /// Removes the table.
@@ -141,6 +162,7 @@ fn run(table: &str, script: &str) -> Result<(), AcceptError> {
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(script.as_bytes());
     }
+    await_end(&mut child, PATIENCE).map_err(AcceptError::Run)?;
     let output = child.wait_with_output().map_err(AcceptError::Run)?;
     if output.status.success() {
         return Ok(());
@@ -151,9 +173,38 @@ fn run(table: &str, script: &str) -> Result<(), AcceptError> {
     })
 }
 
+/// Waits until `child` ends; one that does not is killed.
+fn await_end(child: &mut Child, patience: Duration) -> io::Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let end = pidfd_open(pid.ok_or(io::ErrorKind::NotFound)?, PidfdFlags::empty())?;
+    let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+    let mut ends = [PollFd::new(&end, PollFlags::IN)];
+    let ended = retry_on_intr(|| poll(&mut ends, Some(&patience)))?;
+    if ended > 0 {
+        return Ok(());
+    }
+    child.kill()?;
+    child.wait()?;
+    Err(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "it does not end; `nft list ruleset` may show why",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let error = await_end(&mut child, Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(child.try_wait().unwrap().is_some());
+        let mut child = Command::new("true").spawn().unwrap();
+        await_end(&mut child, Duration::from_secs(60)).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
 
     #[test]
     fn the_script_names_every_address_in_the_set_of_its_family() {

@@ -45,6 +45,12 @@ impl Announcement {
         };
         Self { address, frame }
     }
+
+    /// The address that it is about.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
 }
 
 /// Asks the other routers whether one of them has an address: built ahead of
@@ -90,6 +96,11 @@ impl Announcer {
                 waiting: VecDeque::new(),
             }),
         })
+    }
+
+    /// Two frames are at least `gap` apart from now on.
+    pub fn set_gap(&self, gap: Duration) {
+        self.queue().gap = gap;
     }
 
     /// Sends every announcement once: at once without a gap, else the first at

@@ -110,6 +110,12 @@ impl Change {
         self.write(self.before).map(|()| true)
     }
 
+    fn is_for(&self, setting: &Setting) -> bool {
+        self.family == setting.family.code()
+            && self.interface == setting.interface
+            && self.key == setting.key
+    }
+
     fn path(&self) -> PathBuf {
         [
             "/proc/sys/net",
@@ -178,16 +184,15 @@ impl Guard {
         Ok(())
     }
 
-    /// Puts the settings of `interface` back.
-    pub fn undo(&mut self, interface: &str) {
-        for change in self
+    /// Puts back the settings that none of `wanted` asks for, the last first.
+    pub fn keep(&mut self, wanted: &[Setting]) {
+        let is_wanted = |change: &Change| wanted.iter().any(|setting| change.is_for(setting));
+        let unwanted: Vec<Change> = self
             .changes
-            .extract_if(.., |change| change.interface == interface)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-        {
-            undo(&change);
+            .extract_if(.., |change| !is_wanted(change))
+            .collect();
+        for change in unwanted.iter().rev() {
+            undo(change);
         }
     }
 

@@ -5,9 +5,12 @@ use std::{fmt::Write as _, time::Duration};
 use ha_common::{fsm::AnnounceSchedule, types::Priority};
 
 use crate::config::{
-    AddressConfig, ChecksumForm, Config, InstanceConfig, RouteConfig, RuleConfig, Scope,
-    TrackedInterface, Unicast, XdpMode, format_duration,
+    AddressConfig, ChecksumForm, Config, InstanceConfig, NotifyConfig, RouteConfig, RuleConfig,
+    Scope, Script, Unicast, XdpMode, format_duration,
 };
+use crate::http::Url;
+
+use super::checks::tracked;
 
 /// So many addresses are listed; of more, the rest is counted.
 const LISTED: usize = 8;
@@ -39,27 +42,46 @@ pub(super) fn daemon(config: &Config) -> Option<String> {
         let gap = format_duration(config.announce_gap);
         parts.push(format!("announcements at least {gap} apart"));
     }
+    if let Some(user) = &config.script_user {
+        let group = user.group.as_ref();
+        let group = group.map_or(String::new(), |group| format!(":{group}"));
+        parts.push(format!("commands run as {}{group}", user.user));
+    }
+    if config.script_security {
+        parts.push("commands that others can change do not run as root".to_owned());
+    }
+    for fifo in &config.notify_fifos {
+        let reader = fifo.reader.as_ref();
+        let reader = reader.map_or(String::new(), |script| format!(" to {}", program(script)));
+        parts.push(format!("tells {}{reader}", fifo.path.display()));
+    }
     (!parts.is_empty()).then(|| format!("daemon: {}", parts.join(", ")))
 }
 
-/// A line for each group.
+/// A line for each group, and for each that it tracks or tells.
 pub(super) fn groups(config: &Config) -> impl Iterator<Item = String> {
-    config.sync_groups.iter().map(|group| {
+    config.sync_groups.iter().flat_map(|group| {
         let names: Vec<&str> = group
             .members
             .iter()
             .map(|place| config.instances[*place].name.as_str())
             .collect();
-        format!("sync group {}: {}", group.name, names.join(", "))
+        let head = format!("sync group {}: {}", group.name, names.join(", "));
+        let tracked = tracked(config, &group.track_interfaces, &group.track_checks, false);
+        let more = tracked.into_iter().chain(notify(&group.notify));
+        std::iter::once(head).chain(more.map(|line| format!("  {line}")))
     })
 }
 
-/// What of `instance` is not as by default.
-pub(super) fn instance(instance: &InstanceConfig) -> Vec<String> {
+/// What of `instance`, which is one of `config`, is not as by default.
+pub(super) fn instance(config: &Config, instance: &InstanceConfig) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(instance.unicast.as_ref().map(unicast));
     if instance.checksum == ChecksumForm::MessageOnly {
         lines.push("checksum of the message only".to_owned());
+    }
+    if instance.any_first_address {
+        lines.push("the first address need not be link-local".to_owned());
     }
     if instance.password.is_some() {
         lines.push("simple text password".to_owned());
@@ -87,7 +109,7 @@ pub(super) fn instance(instance: &InstanceConfig) -> Vec<String> {
         .addresses
         .iter()
         .chain(&instance.excluded_addresses);
-    lines.extend(all.filter_map(address));
+    lines.extend(all.filter_map(installed));
     lines.extend(instance.routes.iter().map(route));
     lines.extend(instance.rules.iter().map(rule));
     if instance.announce != AnnounceSchedule::default() {
@@ -95,10 +117,50 @@ pub(super) fn instance(instance: &InstanceConfig) -> Vec<String> {
     }
     // Weights of an owner are warned of: they never count.
     let owner = instance.priority == Priority::OWNER;
-    let counting = instance.track_interfaces.iter();
-    let counting = counting.filter(|tracked| tracked.weight == 0 || !owner);
-    lines.extend(counting.map(tracked));
+    lines.extend(tracked(
+        config,
+        &instance.track_interfaces,
+        &instance.track_checks,
+        owner,
+    ));
+    lines.extend(notify(&instance.notify));
     lines
+}
+
+/// Who hears of transitions. Arguments, and what follows the host of an address,
+/// may be secrets.
+fn notify(config: &NotifyConfig) -> Vec<String> {
+    let commands = [
+        ("when Active", &config.active),
+        ("when Backup", &config.backup),
+        ("in fault", &config.fault),
+        ("at the end", &config.stop),
+        ("on every transition", &config.any),
+        ("on advertisements of a lower Active", &config.active_lower),
+    ];
+    let commands = commands.into_iter().filter_map(|(when, script)| {
+        let script = script.as_ref()?;
+        Some(format!("runs {} {when}", program(script)))
+    });
+    let state_file = config.state_file.as_ref();
+    let state_file = state_file.map(|path| format!("writes its state to {}", path.display()));
+    let webhook = config.webhook.as_ref().map(|webhook| {
+        let host = Url::parse(&webhook.url).map_or_else(|_| String::new(), |url| url.host);
+        let unverified = if webhook.verify { "" } else { " (unverified)" };
+        format!("posts its transitions to {host}{unverified}")
+    });
+    let changes = config
+        .priority_changes
+        .then(|| "tells changes of its priority too".to_owned());
+    commands
+        .chain(state_file)
+        .chain(webhook)
+        .chain(changes)
+        .collect()
+}
+
+pub(super) fn program(script: &Script) -> &str {
+    script.argv.first().map_or("", String::as_str)
 }
 
 fn unicast(unicast: &Unicast) -> String {
@@ -114,7 +176,7 @@ fn unicast(unicast: &Unicast) -> String {
 }
 
 /// How the address is installed, if not as others are.
-fn address(config: &AddressConfig) -> Option<String> {
+fn installed(config: &AddressConfig) -> Option<String> {
     let mut parts = Vec::new();
     if let Some(interface) = &config.interface {
         parts.push(format!("on {interface}"));
@@ -189,15 +251,6 @@ fn announce(schedule: &AnnounceSchedule) -> String {
     line
 }
 
-fn tracked(tracked: &TrackedInterface) -> String {
-    let TrackedInterface { name, weight } = tracked;
-    match weight {
-        0 => format!("in fault while {name} is down"),
-        1.. => format!("priority {weight:+} while {name} is up"),
-        _ => format!("priority {weight} while {name} is down"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +266,7 @@ mod tests {
     fn nothing_is_said_of_defaults() {
         let config = config("", "addresses = [\"10.0.0.1/24\"]");
         assert_eq!(daemon(&config), None);
-        assert_eq!(instance(&config.instances[0]), [""; 0]);
+        assert_eq!(instance(&config, &config.instances[0]), [""; 0]);
         assert_eq!(groups(&config).count(), 0);
     }
 
@@ -221,7 +274,10 @@ mod tests {
     fn everything_else_is_said() {
         let config = config(
             "xdp_mode = \"generic\"\nstartup_delay = \"10s\"\nannounce_gap = \"1ms\"\n\
-             [[sync_group]]\nname = \"edge\"\ninstances = [\"dns\", \"web\"]\n",
+             script_user = \"vip:adm\"\nscript_security = true\nnotify_fifos = [\"/run/a\",\n\
+             { path = \"/run/b\", reader = \"/bin/read secret\" }]\n\
+             [[sync_group]]\nname = \"edge\"\ninstances = [\"dns\", \"web\"]\n\
+             notify = { any = \"/bin/any secret\" }\n",
             r#"addresses = [{ address = "10.0.0.1/24", label = "v51:a", scope = "site" }]
             excluded_addresses = [
                 { address = "10.0.0.2/24", interface = "eth1", prefix_route = false },
@@ -240,6 +296,12 @@ mod tests {
             rules = [{ from = "10.9.0.0/16", to = "10.8.0.0/16", table = 100, priority = 7 }]
             announce = { count = 5, interval = "1s", delay = "10s", refresh = "1m" }
             track_interfaces = ["eth1", { name = "eth2", weight = -20 }, { name = "eth3", weight = 20 }]
+            [instance.notify]
+            active = "/bin/take-over secret"
+            stop = "/bin/stop"
+            state_file = "/run/web.state"
+            webhook = { url = "https://hooks.example.org/secret?secret", verify = false }
+            priority_changes = true
 
             [[instance]]
             name = "dns"
@@ -254,10 +316,11 @@ mod tests {
         assert_eq!(
             daemon(&config).unwrap(),
             "daemon: XDP mode generic, no take-over for 10s after the start, announcements at \
-             least 1ms apart"
+             least 1ms apart, commands run as vip:adm, commands that others can change do not \
+             run as root, tells /run/a, tells /run/b to /bin/read"
         );
         assert_eq!(
-            instance(&config.instances[0]),
+            instance(&config, &config.instances[0]),
             [
                 "unicast to 10.0.0.9, 10.0.0.10, from 10.0.0.8, TTL at least 64",
                 "checksum of the message only",
@@ -275,15 +338,23 @@ mod tests {
                 "in fault while eth1 is down",
                 "priority -20 while eth2 is down",
                 "priority +20 while eth3 is up",
+                "runs /bin/take-over when Active",
+                "runs /bin/stop at the end",
+                "writes its state to /run/web.state",
+                "posts its transitions to hooks.example.org (unverified)",
+                "tells changes of its priority too",
             ]
         );
         assert_eq!(
-            instance(&config.instances[1]),
+            instance(&config, &config.instances[1]),
             ["simple text password", "announces once"]
         );
         assert_eq!(
             groups(&config).collect::<Vec<_>>(),
-            ["sync group edge: dns, web"]
+            [
+                "sync group edge: dns, web",
+                "  runs /bin/any on every transition"
+            ]
         );
     }
 
@@ -292,7 +363,7 @@ mod tests {
         let tracked = "track_interfaces = [{ name = \"eth2\", weight = -20 }, \"eth1\"]";
         let owner = format!("family = \"ipv4\"\npriority = 255\n{tracked}");
         assert_eq!(
-            instance(&config("", &owner).instances[0]),
+            instance(&config("", &owner), &config("", &owner).instances[0]),
             ["in fault while eth1 is down"]
         );
     }
