@@ -43,6 +43,12 @@ fn file(directory: &Path, content: &str) -> Result<String> {
     Ok(path.to_str().context("a path that is no text")?.to_owned())
 }
 
+/// The configuration with an interface that no host has: `check` tells of addresses
+/// that do not fit those of this one.
+fn elsewhere(content: &str) -> String {
+    content.replace("\"eth0\"", "\"none0\"")
+}
+
 /// Exit status, standard output, standard error.
 fn ends(out: &Output, status: i32, stdout: &str, stderr: &str) -> Result<()> {
     let (out_text, err_text) = (text(&out.stdout), text(&out.stderr));
@@ -67,11 +73,11 @@ fn check_summarises_a_good_file() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut instance = Instance::new(100, &["10.77.0.100/16", "10.77.0.101/16"]);
     instance.preempt = false;
-    let file = file(directory.path(), &instance.to_toml())?;
+    let file = file(directory.path(), &elsewhere(&instance.to_toml()))?;
     ends(
         &harrier(&["check", &file])?,
         0,
-        "web: VRID 51 on eth0, VRRPv3 IPv4, priority 100, advertises every 100 ms, \
+        "web: VRID 51 on none0, VRRPv3 IPv4, priority 100, advertises every 100 ms, \
          Active_Down_Interval 360.938 ms, does not preempt, 10.77.0.100/16 10.77.0.101/16\n",
         "",
     )
@@ -86,12 +92,12 @@ fn check_says_what_is_not_as_by_default() -> Result<()> {
          routes = [{{ to = \"default\", via = \"10.77.0.1\" }}]\n",
         instance.to_toml()
     );
-    let file = file(directory.path(), &content)?;
+    let file = file(directory.path(), &elsewhere(&content))?;
     ends(
         &harrier(&["check", &file])?,
         0,
         "daemon: no take-over for 10s after the start\n\
-         web: VRID 51 on eth0, VRRPv3 IPv4, priority 100, advertises every 100 ms, \
+         web: VRID 51 on none0, VRRPv3 IPv4, priority 100, advertises every 100 ms, \
          Active_Down_Interval 360.938 ms, 10.77.0.100/16\n\
          \x20 preempts after 5s\n\
          \x20 route to 0.0.0.0/0 via 10.77.0.1\n",
@@ -298,4 +304,63 @@ fn no_colour_where_nobody_sees_it() -> Result<()> {
     let out = harrier(&["check", &file])?;
     ensure!(!out.stderr.contains(&0x1b), "{}", text(&out.stderr));
     Ok(())
+}
+
+/// A keepalived.conf is told by what is in it; what it comes to in TOML is taken.
+#[test]
+fn a_keepalived_conf_is_checked_and_converted() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("keepalived.conf");
+    let text = "vrrp_instance VI {\n  interface none0\n  virtual_router_id 51\n  @here priority 150\n  \
+                bogus 1\n  virtual_ipaddress { 10.0.0.1/24 }\n}\n";
+    fs::write(&path, text)?;
+    let path = path.to_str().context("a path that is no text")?;
+    let warning = |word: &str| {
+        // As far as the line itself.
+        format!(
+            "{word}: there is no keyword \"bogus\" in vrrp_instance\n   ╭─[ {path}:5:3 ]\n   │\n \
+             5 │   bogus 1\n"
+        )
+    };
+
+    let out = harrier(&["check", path, "--config-id", "here"])?;
+    ensure!(out.status.code() == Some(0), "{out:?}");
+    ensure!(
+        text_of(&out)
+            .0
+            .contains("VI: VRID 51 on none0, VRRPv2 IPv4, priority 150")
+    );
+    ensure!(text_of(&out).1.starts_with(&warning("Warning")), "{out:?}");
+    let out = harrier(&["check", "--strict", path])?;
+    ensure!(out.status.code() == Some(1), "{out:?}");
+    ensure!(text_of(&out).1.contains(&warning("Error")), "{out:?}");
+    let out = harrier(&["check", "--format", "toml", path])?;
+    ensure!(out.status.code() == Some(1), "{out:?}");
+    let out = harrier(&["check", "--format", "yaml", path])?;
+    ensure!(out.status.code() == Some(2), "{out:?}");
+
+    let out = harrier(&["convert", path, "--config-id", "here"])?;
+    let toml = format!(
+        "# {path}:5:3: there is no keyword \"bogus\" in vrrp_instance: passed over, with its block if it \
+         has one, as keepalived does\n\n[[instance]]\nname = \"VI\"\ninterface = \"none0\"\nvrid = 51\n\
+         version = 2\npriority = 150\naddresses = [\"10.0.0.1/24\"]\n"
+    );
+    ends(&out, 0, &toml, "")?;
+    let converted = file(directory.path(), &toml)?;
+    let again = harrier(&["convert", &converted])?;
+    let (_, plain) = toml.split_once("\n\n").context("comments in front")?;
+    ends(&again, 0, plain, "")?;
+
+    fs::write(path, "vrrp_instance VI {\n}\n")?;
+    let out = harrier(&["convert", path])?;
+    ensure!(
+        out.status.code() == Some(1) && out.stdout.is_empty(),
+        "{out:?}"
+    );
+    ensure!(text_of(&out).1.contains(": 2 errors"), "{out:?}");
+    Ok(())
+}
+
+fn text_of(out: &Output) -> (String, String) {
+    (text(&out.stdout), text(&out.stderr))
 }

@@ -13,6 +13,7 @@ use ha_tests::{
     keepalived::Keepalived,
     lab::{Host, Lab},
     probe::{Probe, Responder},
+    siege::longest,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -122,6 +123,38 @@ fn a_preemption_is_not_noticed() -> Result<()> {
     b.await_state("web", "backup", PATIENCE)?;
     a.stop()?;
     b.stop()
+}
+
+/// A tracker blips while nobody else is there: it is released, and taken back when
+/// nobody has come for it.
+#[test]
+fn what_nobody_wants_stays() -> Result<()> {
+    let scene = Scene::new()?;
+    let (host, _) = scene.hosts();
+    host.netns
+        .ip("link add spare0 type veth peer name spare1\n\
+                   link set spare1 up\n\
+                   link set spare0 up\n")?;
+    let instance = instance(200).with("track_interfaces = [\"spare0\"]");
+    let mut a = Harrier::start(&scene.lab, host, &[instance])?;
+    let before = a.await_state("web", "active", PATIENCE)?.transitions;
+    let mark = scene.probe.mark();
+    scene.probe.await_answers(host, mark, 20, PATIENCE)?;
+    let mark = scene.probe.mark();
+    host.netns.ip("link set spare0 down\n")?;
+    a.await_state("web", "releasing", PATIENCE)?;
+    host.netns.ip("link set spare0 up\n")?;
+    let status = a.await_state("web", "active", PATIENCE)?;
+    ensure!(status.transitions == before + 2, "{status:?}");
+    let reason = status.last_transition.unwrap_or_default();
+    ensure!(reason.contains("nobody has taken over"), "{reason}");
+    let after = scene.probe.mark();
+    scene.probe.await_answers(host, after, 20, PATIENCE)?;
+    let answers = scene.probe.answers();
+    let longest = longest(answers[mark - 1..].iter().map(|answer| answer.at));
+    eprintln!("the client saw nothing for {longest:?} at most");
+    ensure!(longest < SEAMLESS, "{longest:?}");
+    a.stop()
 }
 
 #[test]

@@ -68,7 +68,13 @@ fn a_stopped_backup_takes_nothing_over() -> Result<()> {
     let mut siege = Siege::laid(&instance(200), &instance(100))?;
     let mark = siege.mark()?;
     siege.b.process.signal(Signal::STOP)?;
-    thread::sleep(STOPPED);
+    // A stop of STOPPED, by the Active's advertisements every 100 ms.
+    let heard = usize::try_from(STOPPED.as_millis() / 100)?;
+    siege
+        .of_a
+        .await_adverts("node-a", siege.of_a.mark(), heard, PATIENCE, |advert| {
+            advert.priority == 200
+        })?;
     siege.b.process.signal(Signal::CONT)?;
     // Awake for longer than the deadline that has passed.
     siege
@@ -87,6 +93,7 @@ fn a_backup_that_slept_through_the_death_takes_over_at_once() -> Result<()> {
     let (host_a, _) = siege.lab.pair();
     siege.b.process.signal(Signal::STOP)?;
     siege.lab.cut(host_a)?;
+    // Longer than Active_Down, with nobody on the link who could tell the time.
     thread::sleep(Duration::from_secs(1));
     let woken_at = clock::now();
     siege.b.process.signal(Signal::CONT)?;
@@ -161,6 +168,7 @@ fn through_a_stop(
         .probe
         .await_answers(&siege.lab.nodes[1], answered, 50, PATIENCE)?;
     let already = clock::now().since(stopped_at);
+    // How long the stop lasts is what is tested: no event ends it.
     thread::sleep(STOPPED.saturating_sub(already));
     wake_node_a(siege, who)
 }
@@ -301,6 +309,7 @@ fn an_active_that_wakes_to_silence_announces_anew() -> Result<()> {
     )?;
 
     a.process.signal(Signal::STOP)?;
+    // The silence is what is tested: nobody else is there to be waited for.
     thread::sleep(Duration::from_secs(1));
     let woken_at = clock::now();
     a.process.signal(Signal::CONT)?;
@@ -327,6 +336,7 @@ fn a_stop_shorter_than_active_down_changes_nothing() -> Result<()> {
             .of_a
             .await_frame("node-a", siege.of_a.mark(), PATIENCE, is_advert)?;
         siege.a.process.signal(Signal::STOP)?;
+        // The length of the stop is what is tested.
         thread::sleep(Duration::from_millis(200));
         let woken_at = wake_node_a(&mut siege, Who::Daemon)?;
         let first = first_after(&siege.of_a, woken_at, "node-a is late", is_advert)?;
@@ -383,6 +393,7 @@ impl Drop for Hogs {
 /// Active's advertisements meanwhile.
 fn starved(siege: &Siege, mark: &Mark) -> Result<Duration> {
     let hogs = Hogs::start()?;
+    // How long the machine is busy; what it does meanwhile is captured.
     thread::sleep(stress_span()?);
     drop(hogs);
     siege

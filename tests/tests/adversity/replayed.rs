@@ -146,6 +146,7 @@ fn a_replay_holds_back_for_active_down(
     while_replaying(&injector, &[advert.bytes().to_vec()], || {
         active.kill()?;
         let dead_at = clock::now();
+        // That nothing happens meanwhile is what is tested.
         thread::sleep(HELD);
         let held = status(&backup)?;
         ensure!(

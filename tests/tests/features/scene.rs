@@ -149,6 +149,7 @@ pub(crate) fn await_that(what: &str, mut ready: impl FnMut() -> Result<bool>) ->
             Instant::now() < give_up_at,
             "{what}: not within {PATIENCE:?}"
         );
+        // What is looked at here are tables of the kernel and of others.
         thread::sleep(LOOK_EVERY);
     }
     Ok(())

@@ -157,6 +157,7 @@ fn await_verdict(theirs: &Opponent, mut enough: impl FnMut() -> bool) -> Result<
             found if Instant::now() > give_up_at => {
                 bail!("no verdict: enough is {enough}, Active is {found:?}")
             }
+            // The peer is asked for its state; it does not tell by itself.
             _ => thread::sleep(Duration::from_millis(20)),
         }
     }

@@ -73,6 +73,7 @@ impl Opponent {
                 Instant::now() < give_up_at,
                 "whether the peer is Active, in its own words: {found:?}, not {active}"
             );
+            // The peer is asked for its state; it does not tell by itself.
             thread::sleep(LOOK_EVERY);
         }
     }
