@@ -9,6 +9,8 @@
 #[cfg(feature = "daemon")]
 mod config;
 mod frame;
+#[cfg(feature = "daemon")]
+mod keepalived;
 // The oracle of the parser's own tests, and the frames it knows how to seal:
 // shared by path, so that there is one second opinion and not two.
 #[path = "../../ha-common/tests/wire/frames.rs"]
@@ -21,8 +23,10 @@ mod oracle;
 #[cfg(feature = "daemon")]
 pub use config::config;
 pub use frame::{Reached, frame};
+#[cfg(feature = "daemon")]
+pub use keepalived::keepalived;
 pub use machine::machine;
 
 /// The targets: their names are those of the functions, of the directories of
 /// `tests/fuzz/corpus` and of the files of `tests/fuzz/fuzz_targets`.
-pub const TARGETS: [&str; 3] = ["config", "frame", "machine"];
+pub const TARGETS: [&str; 4] = ["config", "frame", "keepalived", "machine"];

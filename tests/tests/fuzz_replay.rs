@@ -89,6 +89,22 @@ fn configurations_are_taken_and_refused() -> Result<()> {
 }
 
 #[test]
+fn keepalived_files_are_taken_and_refused() -> Result<()> {
+    let mut taken = 0;
+    let mut refused = 0;
+    for input in inputs("keepalived")? {
+        println!("{}", String::from_utf8_lossy(&input));
+        if fuzz::keepalived(&input) {
+            taken += 1;
+        } else {
+            refused += 1;
+        }
+    }
+    ensure!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+    Ok(())
+}
+
+#[test]
 fn event_sequences_go_through_every_transition() -> Result<()> {
     use StateKind::{Active, Backup, Fault, Init, Releasing};
 

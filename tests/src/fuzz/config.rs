@@ -1,11 +1,11 @@
 //! A configuration file: whatever its text, it is taken or refused in words
 //! that point into it.
 
-mod sound;
+pub(super) mod sound;
 #[cfg(test)]
 mod tests;
 
-use ha_user::config::{Diagnostic, Severity, line_and_column, parse, render};
+use ha_user::config::{Diagnostic, Severity, line_and_column, parse, render, to_toml};
 
 /// Runs the configuration reader over `input`, and returns whether it is a
 /// valid configuration. What is no UTF-8 is refused before the reader.
@@ -21,11 +21,17 @@ pub fn config(input: &[u8]) -> bool {
     match parse(text) {
         Ok((config, warnings)) => {
             assert!(
-                warnings.iter().all(|one| one.severity == Severity::Warning),
+                warnings.iter().all(|one| one.severity != Severity::Error),
                 "taken in spite of an error: {warnings:?}"
             );
             told(text, &warnings);
+            assert!(!config.instances.is_empty());
             sound::check(&config);
+            let toml = to_toml(&config);
+            match parse(&toml) {
+                Ok((again, _)) => assert_eq!(again, config, "written as:\n{toml}"),
+                Err(errors) => panic!("refused as it is written: {errors:?}\n{toml}"),
+            }
             true
         }
         Err(diagnostics) => {
@@ -42,7 +48,7 @@ pub fn config(input: &[u8]) -> bool {
 }
 
 /// Every diagnostic lies inside the text and comes out in the report.
-fn told(text: &str, diagnostics: &[Diagnostic]) {
+pub(super) fn told(text: &str, diagnostics: &[Diagnostic]) {
     for one in diagnostics {
         let related = one.related.iter().map(|(span, _)| span);
         for span in related.chain([&one.span]) {

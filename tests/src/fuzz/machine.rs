@@ -111,8 +111,10 @@ impl Machine {
                 let cause = FaultCause::Tracker(TrackerId(1));
                 self.router.handle_fault(self.now, cause, &mut out);
             }
-            243..=245 => self.router.handle_step_down(self.now, &mut out),
-            246..=249 => {
+            243..=244 => self.router.handle_step_down(self.now, &mut out),
+            245 => self.router.handle_drain(self.now, &mut out),
+            246 => self.reconfigure(input, &mut out)?,
+            247..=249 => {
                 let priority = Priority(input.one()?.clamp(1, 254));
                 // An owner's is fixed.
                 if self.parameters.priority != Priority::OWNER {
@@ -125,6 +127,23 @@ impl Machine {
             octet => self.basic_event(octet % 10, before, input, &mut out)?,
         }
         self.judge(before, &out);
+        Some(())
+    }
+
+    /// Another interval and Preempt_Mode; the priority is another event's.
+    fn reconfigure(&mut self, input: &mut Octets<'_>, out: &mut Vec<Action>) -> Option<()> {
+        let choices = input.one()?;
+        let before = *self.router.state();
+        self.parameters.preempt = choices & 1 == 0;
+        self.parameters.preempt_delay = Duration::from_secs(u64::from(choices & 2 != 0));
+        self.parameters.advertisement_interval = input.interval(self.parameters.version)?;
+        self.router
+            .handle_parameters(self.now, self.parameters, out);
+        let sent = out.contains(&Action::SendAdvert {
+            priority: self.parameters.priority,
+        });
+        assert!(out.len() <= 1 && sent != out.is_empty(), "{out:?}");
+        assert_eq!(before.kind(), self.router.state().kind());
         Some(())
     }
 

@@ -10,20 +10,33 @@ use std::{
 use ha_common::{
     fsm::timers,
     types::{AddressFamily, Centiseconds, Priority, RouterAddress, Version},
-    wire::vrrp::{Authentication, MAX_MESSAGE_LEN, Outgoing, encode, group},
+    wire::vrrp::{Authentication, MAX_MESSAGE_LEN, Outgoing, encode, encode_any, group},
 };
-use ha_user::config::{
-    AddressConfig, Config, InstanceConfig, RouteConfig, RuleConfig, Scope, VirtualAddress,
+use ha_user::{
+    config::{
+        AddressConfig, CheckConfig, CheckKind, Config, InstanceConfig, NotifyConfig, RouteConfig,
+        RuleConfig, Scope, Script, TrackedCheck, TrackedInterface, VirtualAddress,
+    },
+    http::{Server, Url},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// # Panics
 /// If a promise of the model is broken.
-pub(super) fn check(config: &Config) {
-    assert!(!config.instances.is_empty());
+pub(in crate::fuzz) fn check(config: &Config) {
     assert!(config.startup_delay <= 1000 * SECOND);
     assert!(config.announce_gap <= SECOND);
+    config.checks.iter().for_each(check_of);
+    distinct(config.checks.iter().map(|one| &one.name), "checks");
+    for group in &config.sync_groups {
+        tracked(config, &group.track_interfaces, &group.track_checks);
+        told(&group.notify);
+    }
+    for fifo in &config.notify_fifos {
+        assert!(fifo.path.is_absolute() && fifo.path.file_name().is_some());
+        fifo.reader.iter().for_each(script);
+    }
     for instance in &config.instances {
         advertised(instance);
         roles(instance);
@@ -32,7 +45,8 @@ pub(super) fn check(config: &Config) {
         instance.routes.iter().for_each(route);
         instance.rules.iter().for_each(rule);
         announced(instance);
-        tracked(instance);
+        tracked(config, &instance.track_interfaces, &instance.track_checks);
+        told(&instance.notify);
     }
     shared(config);
     groups(config);
@@ -57,6 +71,11 @@ fn advertised(instance: &InstanceConfig) {
         destination: group(instance.family),
         checksum: instance.checksum,
         auth: Authentication::None,
+    };
+    let encode = if instance.any_first_address {
+        encode_any
+    } else {
+        encode
     };
     match encode(&message, &mut [0; MAX_MESSAGE_LEN]) {
         Ok(octets) => {
@@ -110,7 +129,10 @@ fn addresses(instance: &InstanceConfig) {
     if let Some(first) = instance.addresses.first()
         && let IpAddr::V6(ip) = first.address.address
     {
-        assert!(ip.is_unicast_link_local(), "{ip} comes first");
+        assert!(
+            instance.any_first_address || ip.is_unicast_link_local(),
+            "{ip} comes first"
+        );
     }
     for address in all_addresses(instance) {
         let VirtualAddress {
@@ -168,16 +190,85 @@ fn announced(instance: &InstanceConfig) {
     );
 }
 
-fn tracked(instance: &InstanceConfig) {
-    for tracked in &instance.track_interfaces {
+fn tracked(config: &Config, interfaces: &[TrackedInterface], checks: &[TrackedCheck]) {
+    for tracked in interfaces {
         interface(&tracked.name);
         assert!((-253..=253).contains(&tracked.weight));
     }
-    let names = instance
-        .track_interfaces
-        .iter()
-        .map(|tracked| &tracked.name);
-    distinct(names, "tracked interfaces");
+    distinct(interfaces.iter().map(|one| &one.name), "tracked interfaces");
+    for tracked in checks {
+        assert!(tracked.check < config.checks.len());
+        assert!((-253..=253).contains(&tracked.weight));
+    }
+    distinct(checks.iter().map(|one| one.check), "tracked checks");
+}
+
+/// It can be carried out.
+fn check_of(check: &CheckConfig) {
+    let day = 86_400 * SECOND;
+    let least = match check.kind {
+        CheckKind::Exec(_) => SECOND / 10,
+        _ => SECOND / 100,
+    };
+    assert!(check.interval >= least && check.interval <= day);
+    assert!(check.timeout >= SECOND / 1000 && check.timeout <= day);
+    assert!(check.rise > 0 && check.fall > 0);
+    match &check.kind {
+        CheckKind::Exec(command) => script(command),
+        CheckKind::Http(http) => {
+            assert!(http.path.starts_with('/') && !http.status.is_empty());
+            let (host, port) = (&http.target.host, http.target.port);
+            let verify = http.tls.map(|tls| tls.verify);
+            Server::new(host, port, verify, http.host.as_deref()).expect("a server");
+        }
+        CheckKind::Tcp(target) => assert!(!target.host.is_empty() && target.port > 0),
+        CheckKind::Process(process) => {
+            assert!(process.at_least > 0);
+            assert!(process.at_most.is_none_or(|most| most >= process.at_least));
+        }
+        CheckKind::File(file) => assert!(file.path.is_absolute()),
+        CheckKind::Ping(ping) => assert!(!ping.address.is_multicast()),
+        CheckKind::Interface(name) => interface(name),
+    }
+}
+
+/// It can be handed to the kernel.
+fn script(script: &Script) {
+    assert!(!script.argv[0].is_empty());
+    assert!(script.argv.iter().all(|word| !word.contains('\0')));
+}
+
+/// All who are told of transitions can be.
+fn told(notify: &NotifyConfig) {
+    let NotifyConfig {
+        active,
+        backup,
+        fault,
+        stop,
+        any,
+        active_lower,
+        priority_changes: _,
+        timeout,
+        state_file,
+        webhook,
+    } = notify;
+    let commands = [active, backup, fault, stop, any, active_lower];
+    commands.into_iter().flatten().for_each(script);
+    assert!(*timeout >= SECOND / 10 && *timeout <= 86_400 * SECOND);
+    if let Some(path) = state_file {
+        assert!(path.is_absolute() && path.file_name().is_some(), "{path:?}");
+    }
+    if let Some(webhook) = webhook {
+        let url = Url::parse(&webhook.url).expect("an address");
+        Server::of(&url, webhook.verify).expect("a server");
+        assert!(webhook.timeout >= SECOND / 10 && webhook.timeout <= 300 * SECOND);
+        assert!(webhook.retry_interval >= SECOND / 10);
+        assert!(webhook.retry_interval <= 3600 * SECOND && webhook.retries <= 100);
+        for (name, value) in &webhook.headers {
+            assert!(!name.is_empty() && name.is_ascii() && value.is_ascii());
+            assert!(!value.contains(['\r', '\n', '\0']));
+        }
+    }
 }
 
 /// What no two instances have in common.
@@ -220,7 +311,7 @@ fn groups(config: &Config) {
     let groups = &config.sync_groups;
     distinct(groups.iter().map(|group| &group.name), "groups");
     for group in groups {
-        assert!(group.members.len() >= 2, "{group:?}");
+        assert!(!group.members.is_empty(), "{group:?}");
     }
     let members = groups.iter().flat_map(|group| &group.members);
     assert!(members.clone().all(|place| *place < config.instances.len()));

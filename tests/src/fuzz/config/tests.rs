@@ -49,6 +49,11 @@ const LINES: &[&str] = &[
     "track_interfaces = [\"eth1\", { name = \"eth2\", weight = -253 }, { name = \"eth3\", weight = 253 }]",
     "track_interfaces = [\"eth0\", \"v1\"]",
     "track_interfaces = [{ name = \"eth1\", weight = 254 }]",
+    "track_checks = [\"c0\", { name = \"c1\", weight = -253, reverse = true }]",
+    "track_checks = [{ name = \"c0\", weight = 253 }, \"c0\"]",
+    "notify = { any = \"a 'b c'\", user = \"1:2\", timeout = \"100ms\", state_file = \"/a\" }",
+    "notify = { webhook = { url = \"https://[::1]/a?b\", retries = 0, headers = { a = \"b\" } } }",
+    "notify = { stop = [\"a\", \"\"], priority_changes = true, state_file = \"/..\" }",
 ];
 
 const ADDRESSES: &[&str] = &[
@@ -59,6 +64,7 @@ const ADDRESSES: &[&str] = &[
     "addresses = []\nfamily = \"ipv4\"",
     "family = \"ipv6\"",
     "addresses = [\"2001:db8::1/64\"]",
+    "addresses = [\"2001:db8::1/64\"]\nany_first_address = true",
 ];
 
 const TOP: &[&str] = &[
@@ -66,9 +72,25 @@ const TOP: &[&str] = &[
     "startup_delay = \"1001s\"",
     "announce_gap = \"1s\"",
     "xdp_mode = \"driver\"",
+    "script_user = \"a:b\"\nscript_security = true",
+    "notify_fifos = [\"/a\", { path = \"/b\", reader = \"c\", user = \"1\" }]",
     "[[sync_group]]\nname = \"g\"\ninstances = [\"i0\", \"i1\"]",
     "[[sync_group]]\nname = \"h\"\ninstances = [\"i2\", \"i0\"]",
     "[[sync_group]]\nname = \"h\"\ninstances = [\"i0\"]",
+    "[[sync_group]]\nname = \"t\"\ninstances = [\"i0\", \"i1\"]\ntrack_checks = [\"c1\"]",
+];
+
+/// What checks may look at; the first two are `c0` and `c1`.
+const CHECKS: &[&str] = &[
+    "kind = \"tcp\"\ntarget = \"10.0.0.9:5432\"\ninterval = \"10ms\"\nrise = 3",
+    "kind = \"http\"\nurl = \"https://[::1]/a?b\"\nhost = \"a:1\"\nstatus = [200, \"300-399\"]",
+    "kind = \"exec\"\ncommand = \"a 'b c' | d\"\nuser = \"1:2\"\ntimeout = \"1ms\"",
+    "kind = \"process\"\ncommand_line = [\"a\", \"b\"]\nat_most = 1\nat_least = 1",
+    "kind = \"process\"\npidfile = \"/a\"\nat_least = 1",
+    "kind = \"file\"\npath = \"/a\"\nnumber = true\nweight = -253",
+    "kind = \"ping\"\naddress = \"ff02::1\"",
+    "kind = \"interface\"\ninterface = \"eth1\"\nreverse = true",
+    "kind = \"interface\"\ninterface = \"eth1\"\nfall = 1",
 ];
 
 /// Keys that stand twice make no TOML: the first of each stays.
@@ -99,12 +121,19 @@ fn instance() -> impl Strategy<Value = String> {
 
 fn file() -> impl Strategy<Value = String> {
     let instances = prop::collection::vec(instance(), 1..4);
-    (subsequence(TOP, 0..3), instances).prop_map(|(top, instances)| {
+    let checks = prop::collection::vec(select(CHECKS), 0..2);
+    (subsequence(TOP, 0..3), instances, checks).prop_map(|(top, instances, checks)| {
         let instances = instances
             .iter()
             .enumerate()
             .map(|(place, instance)| format!("[[instance]]\nname = \"i{place}\"\n{instance}\n"));
-        format!("{}\n{}", once(&top), instances.collect::<String>())
+        let checks = CHECKS[..2]
+            .iter()
+            .chain(&checks)
+            .enumerate()
+            .map(|(place, check)| format!("[[check]]\nname = \"c{place}\"\n{check}\n"));
+        let instances: String = instances.chain(checks).collect();
+        format!("{}\n{instances}", once(&top))
     })
 }
 
@@ -112,7 +141,7 @@ fn file() -> impl Strategy<Value = String> {
 fn what_is_taken_is_sound() {
     let (taken, refused) = (Cell::new(0), Cell::new(0));
     let result = TestRunner::new(Config {
-        cases: 1000,
+        cases: 1500,
         failure_persistence: None,
         ..Config::default()
     })
@@ -138,8 +167,11 @@ fn every_part_is_taken_somewhere_or_wrong_by_itself() {
     let alone = |line: &str| {
         let text = |addresses: &str, more: &str| {
             format!(
-                "[[instance]]\nname = \"i0\"\ninterface = \"eth0\"\nvrid = 1\n{addresses}\n{}",
-                once(&[line, more])
+                "[[instance]]\nname = \"i0\"\ninterface = \"eth0\"\nvrid = 1\n{addresses}\n{}\
+                 [[check]]\nname = \"c0\"\n{}\n[[check]]\nname = \"c1\"\n{}",
+                once(&[line, more]),
+                CHECKS[0],
+                CHECKS[1]
             )
         };
         ADDRESSES.iter().any(|addresses| {
@@ -159,6 +191,8 @@ fn every_part_is_taken_somewhere_or_wrong_by_itself() {
             "rules = [{ from = \"10.0.0.1/8\", table = 0 }]",
             "announce = { count = 0, refresh = \"1ms\" }",
             "track_interfaces = [{ name = \"eth1\", weight = 254 }]",
+            "track_checks = [{ name = \"c0\", weight = 253 }, \"c0\"]",
+            "notify = { stop = [\"a\", \"\"], priority_changes = true, state_file = \"/..\" }",
         ]
     );
 }
