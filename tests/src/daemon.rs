@@ -128,6 +128,30 @@ impl Instance {
 pub struct Status {
     /// One per instance, in the order of the configuration.
     pub instances: Vec<InstanceStatus>,
+    /// One per health check, in the order of the configuration.
+    #[serde(default)]
+    pub checks: Vec<CheckStatus>,
+}
+
+/// One health check of [`Status`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct CheckStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// `pending`, `passing`, `failing` or `value`.
+    pub state: String,
+    /// The number, if it is one.
+    pub value: Option<i32>,
+    /// What the last round said.
+    pub text: Option<String>,
+    /// Rounds since the start.
+    pub rounds: u64,
+    /// How many of them failed.
+    pub failures: u64,
+    /// Rounds that were left out.
+    pub skipped: u64,
 }
 
 /// One instance of [`Status`].
@@ -163,6 +187,9 @@ pub struct InstanceStatus {
     pub active: Option<String>,
     /// Why it entered the state.
     pub last_transition: Option<String>,
+    /// Whether another router is to have the addresses.
+    #[serde(default)]
+    pub drained: bool,
     /// Why it cannot take part.
     pub problem: Option<String>,
     /// What is wrong between it and other routers.
@@ -299,6 +326,16 @@ impl Harrier {
         })
     }
 
+    /// The daemon that runs as `process` with `runtime_directory`: for those that
+    /// are started in another way than here.
+    #[must_use]
+    pub fn around(process: Process, runtime_directory: PathBuf) -> Self {
+        Self {
+            process,
+            runtime_directory,
+        }
+    }
+
     /// Its runtime directory.
     #[must_use]
     pub fn runtime_directory(&self) -> &Path {
@@ -311,6 +348,41 @@ impl Harrier {
             .args([subcommand, "--json", "--runtime-dir"])
             .arg(&self.runtime_directory);
         command::output(&mut command, "")
+    }
+
+    /// Runs `harrier` with `arguments` for this daemon, to its end.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(binary()?);
+        command
+            .args(arguments)
+            .arg("--runtime-dir")
+            .arg(&self.runtime_directory);
+        command::output(&mut command, "")
+    }
+
+    /// The configuration file that it was started with.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.runtime_directory.with_file_name("harrier.toml")
+    }
+
+    /// Has it go over to the configuration `text`; returns what it says has changed.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub fn reload(&self, text: &str) -> Result<String> {
+        let path = self.config_path();
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        let out = self.command(&["reload"])?;
+        ensure!(
+            out.status.success(),
+            "reload: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
     /// Its status; `None` while nobody answers at its control socket.

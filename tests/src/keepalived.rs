@@ -65,6 +65,15 @@ impl Keepalived {
         instance: &Instance,
         options: Options,
     ) -> Result<Self> {
+        Self::start_text(lab, host, &configuration(instance, host.number, options))
+    }
+
+    /// Starts keepalived on `host` with the configuration `text`, and the host's
+    /// name for lines with `@`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_text(lab: &Lab, host: &Host, text: &str) -> Result<Self> {
         need::tools(&["keepalived"])?;
         let directory = lab.directory(&format!("{}-keepalived", host.name))?;
         let file = |name: &str| directory.join(name);
@@ -74,11 +83,11 @@ impl Keepalived {
             let _ = fs::remove_file(file(pid));
         }
         let config = file("keepalived.conf");
-        fs::write(&config, configuration(instance, host.number, options))
-            .with_context(|| format!("cannot write {}", config.display()))?;
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let mut command = host.netns.command("keepalived");
         command
             .args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"])
+            .args(["--config-id", &host.name])
             .arg("--use-file")
             .arg(&config)
             .arg("--pid")

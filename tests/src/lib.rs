@@ -12,6 +12,10 @@
 //! - [`siege`]: an elected pair, a client and a stranger
 //! - [`daemon`], [`keepalived`], [`frr`]: the kinds of router
 //! - [`probe`]: a client that asks a virtual address every millisecond
+//! - [`machine`]: a node with processes and directories of its own
+//! - [`service`]: nginx and haproxy on a machine
+//! - [`visitor`]: a client that asks such a service by HTTP
+//! - [`cloud`]: a cloud's metadata and API, on a node
 //! - [`xdp`]: an XDP program of someone else
 //! - [`fuzz`]: what the fuzzers run
 //! - [`need`]: what a suite needs of the machine, loudly
@@ -20,20 +24,25 @@
 
 pub mod capture;
 pub mod clock;
+pub mod cloud;
 pub mod command;
 pub mod daemon;
 pub mod decode;
 pub mod forge;
 pub mod frr;
 pub mod fuzz;
+pub mod http;
 pub mod keepalived;
 pub mod lab;
+pub mod machine;
 pub mod need;
 pub mod netlink;
 pub mod netns;
 pub mod probe;
 pub mod process;
 pub mod run;
+pub mod service;
 pub mod siege;
 pub mod signal;
+pub mod visitor;
 pub mod xdp;

@@ -13,10 +13,19 @@ const PACKAGES: &[(&str, &str)] = &[
     ("keepalived", "keepalived"),
     ("nft", "nftables"),
     ("vtysh", "frr"),
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("curl", "curl"),
+    ("ping", "iputils-ping"),
+    ("pidof", "sysvinit-utils"),
+    ("pkill", "procps"),
     ("tshark", "tshark"),
     ("strace", "strace"),
     ("setpriv", "util-linux"),
+    ("unshare", "util-linux"),
+    ("mount", "mount"),
     ("umount", "mount"),
+    ("openssl", "openssl"),
 ];
 
 /// Root, which network namespaces and XDP need.

@@ -8,6 +8,7 @@
 //! it does not, which is what is measured.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::{AsFd as _, OwnedFd},
     sync::{
@@ -105,6 +106,7 @@ impl Responder {
         socket
             .set_nonblocking(true)
             .context("cannot make a socket non-blocking")?;
+        make_room(&socket)?;
         let number = host.number;
         let stopped = Arc::new(Stopped {
             flag: AtomicBool::new(false),
@@ -226,6 +228,7 @@ impl Probe {
         socket
             .set_nonblocking(true)
             .context("cannot make a socket non-blocking")?;
+        make_room(&socket)?;
         let period = Timespec {
             tv_sec: 0,
             tv_nsec: i64::from(period.subsec_nanos()),
@@ -312,6 +315,23 @@ impl Probe {
         }
     }
 
+    /// How many requests from the mark `from` on were not answered, up to the last one
+    /// that was.
+    #[must_use]
+    pub fn lost(&self, from: usize) -> u64 {
+        let answers = self.answers();
+        let answered: BTreeSet<u32> = answers
+            .get(from..)
+            .unwrap_or_default()
+            .iter()
+            .map(|answer| answer.sequence)
+            .collect();
+        match (answered.first(), answered.last()) {
+            (Some(first), Some(last)) => u64::from(last - first) + 1 - answered.len() as u64,
+            _ => 0,
+        }
+    }
+
     /// What the client saw of the address moving to `to`: the last answer of
     /// any other node before, and the first of `to` after it. `None` if there
     /// is no such pair.
@@ -326,6 +346,13 @@ impl Probe {
             .find(|answer| answer.node == to.number)?;
         Some((answers[last], *first))
     }
+}
+
+/// Room for what comes while a loaded machine does not let the thread run: what is
+/// lost is to be the routers' doing.
+fn make_room(socket: &UdpSocket) -> Result<()> {
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, 4 << 20)
+        .context("cannot enlarge a socket's buffer")
 }
 
 fn ask(

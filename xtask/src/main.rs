@@ -58,6 +58,10 @@ enum Command {
     ///
     /// `cargo xtask test` fails if the document says anything else.
     InteropTable,
+    /// Run the published guides and write docs/guides.md from what a client saw; needs root.
+    ///
+    /// `cargo xtask test` fails if something else happens; times may differ.
+    GuidesTable,
     /// Break the code in known ways and see which tests notice.
     Mutants(commands::mutants::Arguments),
     /// Check formatting, lints and documentation, warnings denied.
@@ -88,6 +92,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Fuzz(arguments) => commands::fuzz::run(&workspace, arguments),
         Command::Sim(arguments) => commands::sim::run(&workspace, arguments),
         Command::InteropTable => commands::interop_table::run(&workspace),
+        Command::GuidesTable => commands::guides_table::run(&workspace),
         Command::Mutants(arguments) => commands::mutants::run(&workspace, arguments),
         Command::Lint => commands::lint::run(&workspace),
         Command::Ci => commands::ci::run(&workspace),

@@ -19,6 +19,11 @@ const TOOLS: &[Tool] = &[
     tool("bpftool", "bpftool"),
     tool("keepalived", "keepalived"),
     tool("vtysh", "frr"),
+    tool("nginx", "nginx"),
+    tool("haproxy", "haproxy"),
+    tool("curl", "curl"),
+    tool("pidof", "sysvinit-utils"),
+    tool("pkill", "procps"),
     tool("tshark", "tshark"),
     tool("tcpdump", "tcpdump"),
     tool("strace", "strace"),
@@ -26,7 +31,9 @@ const TOOLS: &[Tool] = &[
     tool("ping", "iputils-ping"),
     tool("ps", "procps"),
     tool("setpriv", "util-linux"),
+    tool("unshare", "util-linux"),
     tool("umount", "mount"),
+    tool("openssl", "openssl"),
 ];
 
 /// The tools that are not installed.
