@@ -326,6 +326,12 @@ pub(super) fn unique(raw: &RawConfig, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Whether `path` names a file, whatever the daemon's working directory is.
+pub(super) fn is_absolute_file(path: &str) -> bool {
+    let name = Path::new(path).file_name().and_then(|name| name.to_str());
+    path.starts_with('/') && name.is_some_and(|name| path.ends_with(name)) && !path.contains('\0')
+}
+
 /// The path, if it is one whatever the daemon's working directory is.
 fn absolute(
     what: &str,
@@ -333,11 +339,7 @@ fn absolute(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<PathBuf> {
     let text = &path.value;
-    let name = Path::new(text).file_name().and_then(|name| name.to_str());
-    let good = text.starts_with('/')
-        && name.is_some_and(|name| text.ends_with(name))
-        && !text.contains('\0');
-    if good {
+    if is_absolute_file(text) {
         return Some(PathBuf::from(text));
     }
     diagnostics.push(Diagnostic::error(

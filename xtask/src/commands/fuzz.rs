@@ -21,8 +21,9 @@ const TOOLCHAIN: &str = "nightly";
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Which target: config (the configuration reader), frame (the parser that
-    /// the kernel program runs) or machine (the state machine)
-    #[arg(value_parser = ["config", "frame", "machine"])]
+    /// the kernel program runs), keepalived (the reader of keepalived.conf) or
+    /// machine (the state machine)
+    #[arg(value_parser = ["config", "frame", "keepalived", "machine"])]
     target: String,
     /// How long to look
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::config::{
     located::{Field, List, Located},
+    notify,
     raw::{RawConfig, RawFifo, RawRunAs, RawScript},
 };
 
@@ -140,11 +141,11 @@ impl Reader {
                 "the reader can be run by the daemon, or as root",
             );
         }
-        if !word.text.starts_with('/') {
+        if !notify::is_absolute_file(&word.text) {
             self.warn(
                 word.span.clone(),
                 format!("a FIFO cannot be {:?}", word.text),
-                "expected a path with a / at its start; there is none",
+                "expected the path of a file, with a / at its start; there is none",
                 "say where it is, such as /run/keepalived.fifo",
             );
             return None;
