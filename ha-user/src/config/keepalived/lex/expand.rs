@@ -93,6 +93,19 @@ impl Expander<'_> {
         for line in text.split('\n') {
             let at = base + offset;
             offset += line.len() + 1;
+            // To whoever reads in C that is the end.
+            let (line, behind) = line.split_once('\0').unwrap_or((line, ""));
+            if !behind.is_empty() {
+                let nul = at + line.len();
+                self.diagnostics.push(
+                    Diagnostic::warning(
+                        nul..nul + 1,
+                        "a NUL octet",
+                        "it ends the line, as in keepalived",
+                    )
+                    .help("remove it; is this file damaged?"),
+                );
+            }
             let line = self.without_comment(line.strip_suffix('\r').unwrap_or(line), at);
             let (line, goes_on) = split_continuation(&line);
             let line = match pending.take() {
