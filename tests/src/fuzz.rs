@@ -19,6 +19,8 @@ mod frames;
 mod machine;
 #[path = "../../ha-common/tests/wire/oracle.rs"]
 mod oracle;
+#[cfg(all(test, feature = "daemon"))]
+mod tally;
 
 #[cfg(feature = "daemon")]
 pub use config::config;

@@ -192,7 +192,7 @@ async fn serve(
 
     let roster = current.roster();
     let instances = Arc::new(maps.instances);
-    let mut executors = setup::executors(&roster, &instances, subjects, attached);
+    let executors = setup::executors(&roster, &instances, subjects, attached);
     let mut engine = setup::engine(&roster, &executors, trackings);
     let now = crate::sys::now();
     let links = keeper.trackers().map(|(id, up)| (id, up.into()));
@@ -202,9 +202,6 @@ async fn serve(
     let checks = checks.map(|(check, id)| (*id, health::first_reading(check)));
     for (tracker, reading) in links.into_iter().chain(checks) {
         engine.handle_tracker(now, tracker, reading);
-        for (_, executor) in &mut executors {
-            executor.note(tracker, reading);
-        }
     }
     let (notices, heard) = driver::notice::channel();
     let tools = driver::Tools {

@@ -43,7 +43,7 @@ impl Driver {
                     Ok(())
                 }
                 Action::Transition { from, to, reason } => {
-                    let reason = executor.tell_transition(from, to, reason);
+                    let reason = executor.tell_transition(from, to, reason, self.engine.readings());
                     let priority = self.engine.parameters(id).priority;
                     self.notices.send(Notice {
                         id,

@@ -70,7 +70,7 @@ impl Driver {
                     faults: snapshot
                         .faults
                         .iter()
-                        .map(|cause| executor.describe(*cause))
+                        .map(|cause| executor.describe(*cause, self.engine.readings()))
                         .collect(),
                     conflicts: executor.conflicts(now),
                     trackers: executor.tracker_reports(&snapshot),

@@ -1,12 +1,6 @@
 //! Carries out one virtual router's actions.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    io,
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, io, net::IpAddr, sync::Arc, time::Duration};
 
 use ha_common::{
     abi,
@@ -25,7 +19,7 @@ use super::{
 };
 use crate::{
     config::InstanceConfig,
-    engine::{Reading, Snapshot},
+    engine::{Readings, Snapshot},
     kernel::Instances,
     net::{
         advert::Destination,
@@ -69,8 +63,6 @@ pub struct Executor {
     pub(super) instances: Arc<Instances>,
     /// What the trackers look at, by id.
     pub(super) trackers: Arc<[Subject]>,
-    /// What is known of them.
-    pub(super) readings: BTreeMap<TrackerId, Reading>,
     pub(super) told: Told,
     pub(super) priorities: Spate,
     pub(super) history: History,
@@ -96,7 +88,6 @@ impl Executor {
             attached: None,
             instances,
             trackers,
-            readings: BTreeMap::new(),
             told: Told::default(),
             priorities: Spate::default(),
             history: History::default(),
@@ -147,28 +138,23 @@ impl Executor {
     }
 
     /// Why the instance cannot take part, in words.
-    pub(super) fn describe(&self, cause: FaultCause) -> String {
+    pub(super) fn describe(&self, cause: FaultCause, readings: &Readings) -> String {
         match cause {
             FaultCause::Interface => format!(
                 "interface {} is down or has no carrier",
                 self.config.interface
             ),
-            FaultCause::Tracker(tracker) => self.describe_tracker(tracker),
+            FaultCause::Tracker(tracker) => self.describe_tracker(tracker, readings),
             other => other.to_string(),
         }
     }
 
     /// As in "check nginx fails".
-    pub(super) fn describe_tracker(&self, tracker: TrackerId) -> String {
+    pub(super) fn describe_tracker(&self, tracker: TrackerId, readings: &Readings) -> String {
         match self.subject(tracker) {
-            Some(subject) => subject.describe(self.readings.get(&tracker).copied()),
+            Some(subject) => subject.describe(readings.get(&tracker).copied()),
             None => "something that it tracks is down".to_owned(),
         }
-    }
-
-    /// Remembers what is known of a tracker, for messages.
-    pub fn note(&mut self, tracker: TrackerId, reading: Reading) {
-        self.readings.insert(tracker, reading);
     }
 
     /// What each tracker does for the instance.

@@ -78,9 +78,6 @@ impl Driver {
         self.act(now);
         for (tracker, reading) in readings {
             self.engine.handle_tracker(now, tracker, reading);
-            for executor in self.executors.values_mut() {
-                executor.note(tracker, reading);
-            }
         }
         for executor in self.executors.values_mut() {
             executor.trackers = Arc::clone(&trackers);
@@ -105,13 +102,12 @@ impl Driver {
             ..
         } in added
         {
-            let mut executor = Executor::new(
+            let executor = Executor::new(
                 id.0,
                 config,
                 Arc::clone(&self.instances),
                 Arc::clone(&trackers),
             );
-            executor.readings.clone_from(self.engine.readings());
             if drained.contains(executor.name()) {
                 still_drained.push(id);
             }

@@ -8,7 +8,7 @@ use std::{
 use ha_common::{fsm::TrackerId, time::Timestamp, types::Priority};
 
 use super::{Driver, Executor};
-use crate::engine::{InstanceId, Reading};
+use crate::engine::{InstanceId, Reading, Readings};
 
 /// What a tracker looks at.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -57,21 +57,25 @@ impl Driver {
             .ids()
             .map(|id| (id, priority(self, id)))
             .collect();
-        for executor in self.executors.values_mut() {
-            executor.note(tracker, reading);
-        }
         self.engine.handle_tracker(now, tracker, reading);
         for (id, before) in before {
             let after = priority(self, id);
             if after != before {
-                self.executors[id].tell_priority(before, after, tracker);
+                let readings = self.engine.readings();
+                self.executors[id].tell_priority(before, after, tracker, readings);
             }
         }
     }
 }
 
 impl Executor {
-    fn tell_priority(&mut self, before: Priority, after: Priority, tracker: TrackerId) {
+    fn tell_priority(
+        &mut self,
+        before: Priority,
+        after: Priority,
+        tracker: TrackerId,
+        readings: &Readings,
+    ) {
         let more = match self.priorities.take(Instant::now()) {
             Turn::Told => String::new(),
             Turn::Last => format!("; what changes within {SPAN:?} more is not told"),
@@ -82,7 +86,7 @@ impl Executor {
             "priority {} -> {}: {}{more}",
             before.0,
             after.0,
-            self.describe_tracker(tracker)
+            self.describe_tracker(tracker, readings)
         );
     }
 }

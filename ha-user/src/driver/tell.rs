@@ -14,7 +14,7 @@ use super::{
     conflict::{Conflict, ConflictKind, Conflicts},
     executor::Executor,
 };
-use crate::config::ChecksumForm;
+use crate::{config::ChecksumForm, engine::Readings};
 
 /// Least span between two log lines that traffic can cause, per instance and kind.
 const LOG_GAP: Duration = Duration::from_secs(1);
@@ -66,9 +66,15 @@ struct Rival {
 
 impl Executor {
     /// Returns the reason in words.
-    pub(super) fn tell_transition(&self, from: StateKind, to: StateKind, reason: Reason) -> String {
+    pub(super) fn tell_transition(
+        &self,
+        from: StateKind,
+        to: StateKind,
+        reason: Reason,
+        readings: &Readings,
+    ) -> String {
         let reason = match reason {
-            Reason::Fault { cause } => self.describe(cause),
+            Reason::Fault { cause } => self.describe(cause, readings),
             other => other.describe(self.config.family).to_string(),
         };
         tracing::info!(

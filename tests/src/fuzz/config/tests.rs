@@ -1,15 +1,13 @@
 //! Files made of parts that are right, wrong, or wrong together: whatever comes
 //! of them keeps the promises.
 
-use std::cell::Cell;
-
 use proptest::{
     prelude::*,
     sample::{select, subsequence},
-    test_runner::{Config, TestRunner},
 };
 
 use super::config;
+use crate::fuzz::tally::tally;
 
 /// Lines of an instance, one or two of each kind.
 const LINES: &[&str] = &[
@@ -139,25 +137,7 @@ fn file() -> impl Strategy<Value = String> {
 
 #[test]
 fn what_is_taken_is_sound() {
-    let (taken, refused) = (Cell::new(0), Cell::new(0));
-    let result = TestRunner::new(Config {
-        cases: 1500,
-        failure_persistence: None,
-        ..Config::default()
-    })
-    .run(&file(), |text| {
-        let count = if config(text.as_bytes()) {
-            &taken
-        } else {
-            &refused
-        };
-        count.set(count.get() + 1);
-        Ok(())
-    });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
-    let (taken, refused) = (taken.get(), refused.get());
+    let (taken, refused) = tally(1500, &file(), config);
     assert!(taken > 100, "only {taken} were taken");
     assert!(refused > 100, "only {refused} were refused");
 }

@@ -1,7 +1,5 @@
 //! Files made of lines that are right, wrong, or wrong together.
 
-use std::cell::Cell;
-
 use proptest::{
     prelude::*,
     sample::{select, subsequence},
@@ -9,6 +7,7 @@ use proptest::{
 };
 
 use super::keepalived;
+use crate::fuzz::tally::tally;
 
 /// Lines of an instance.
 const LINES: &[&str] = &[
@@ -177,25 +176,7 @@ fn file() -> impl Strategy<Value = String> {
 
 #[test]
 fn what_keepalived_would_run_is_taken() {
-    let (taken, refused) = (Cell::new(0), Cell::new(0));
-    let result = TestRunner::new(Config {
-        cases: 400,
-        failure_persistence: None,
-        ..Config::default()
-    })
-    .run(&file(), |text| {
-        let count = if keepalived(text.as_bytes()) {
-            &taken
-        } else {
-            &refused
-        };
-        count.set(count.get() + 1);
-        Ok(())
-    });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
-    let (taken, refused) = (taken.get(), refused.get());
+    let (taken, refused) = tally(400, &file(), keepalived);
     assert!(taken > 80, "only {taken} were taken");
     assert!(refused > 8, "only {refused} were refused");
 }
