@@ -17,15 +17,17 @@ pub enum Action {
         /// The effective priority, or [`Priority::RELEASE`].
         priority: Priority,
     },
-    /// Put the addresses on the interface; those that are there already stay.
+    /// Put the addresses on the interface; those that are there already stay. Before
+    /// they are announced, but when an Active router that has fallen silent is replaced.
     InstallAddresses,
     /// Tell the link who has the addresses: gratuitous ARP, unsolicited
     /// neighbour advertisements.
     Announce,
     /// Take the addresses off the interface.
     RemoveAddresses,
-    /// Tell the kernel program what to sort by. It comes before the transition
-    /// that it belongs to, and without one if the state stays.
+    /// Tell the kernel program what to sort by. It comes before the transition that it
+    /// belongs to and before the announcement, which others may answer; and without a
+    /// transition if the state stays.
     UpdateKernel(Sorting),
     /// Nothing to do: we were Active and have not advertised for so long that the
     /// others must have given us up. The advertisement and the announcement that

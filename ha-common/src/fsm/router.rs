@@ -46,6 +46,10 @@ pub struct Parameters {
     pub startup_delay: Duration,
     /// Advertisement_Interval.
     pub advertisement_interval: Duration,
+    /// An Active advertises so long after each multiple of the interval on the clock,
+    /// so that those of one phase do so together. The first may come sooner than the
+    /// interval, none later. `None`: the intervals count from when it became Active.
+    pub phase: Option<Duration>,
     /// When the addresses are announced.
     pub announce: AnnounceSchedule,
 }
@@ -69,6 +73,7 @@ impl Parameters {
             quick_preempt: true,
             startup_delay: Duration::ZERO,
             advertisement_interval,
+            phase: None,
             announce: AnnounceSchedule::default(),
         }
     }
@@ -405,6 +410,16 @@ impl VirtualRouter {
             advert.priority,
             advert.source,
         )
+    }
+
+    /// When the advertisement after one at `at` is due.
+    fn next_advert(&self, at: Timestamp) -> Timestamp {
+        let Parameters {
+            advertisement_interval,
+            phase,
+            ..
+        } = self.parameters;
+        timers::next_advert(at, advertisement_interval, phase)
     }
 
     fn skew_after(&self, active_adver_interval: Duration) -> Duration {

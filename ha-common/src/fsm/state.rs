@@ -43,6 +43,9 @@ pub struct Backup {
     pub shortened: Option<Shortened>,
     /// Whether a lower Active router may be relieved.
     pub preemption: Preemption,
+    /// A router that does not hold us back has advertised since `heard_at`: it may
+    /// serve the addresses.
+    pub is_contested: bool,
 }
 
 /// Another router, by its last advertisement.

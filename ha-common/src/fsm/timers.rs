@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use crate::types::{Priority, Version};
+use crate::{
+    time::Timestamp,
+    types::{Priority, Version},
+};
 
 /// Skew_Time: the lower the priority, the longer a Backup holds back.
 ///
@@ -37,6 +40,31 @@ pub fn active_down_interval(
     3 * active_adver_interval + skew_time(version, priority, active_adver_interval)
 }
 
+/// When an Active that advertises at `now` does so again: an Advertisement_Interval
+/// later, or with a `phase` at the last time before that (or then) which is `phase`
+/// after a multiple of the interval on the clock. Virtual routers of one interval
+/// whose phases are the same thus advertise together; never later than without, and
+/// always later than `now`.
+///
+/// Without effect where the interval is zero.
+#[must_use]
+pub fn next_advert(now: Timestamp, interval: Duration, phase: Option<Duration>) -> Timestamp {
+    let latest = now + interval;
+    let nanos = |span: Duration| u64::try_from(span.as_nanos()).ok();
+    let (Some(interval), Some(phase)) = (nanos(interval), phase.and_then(nanos)) else {
+        return latest;
+    };
+    let remainder = |nanos: u64| nanos.checked_rem(interval);
+    let (Some(at), Some(phase)) = (remainder(latest.as_nanos()), remainder(phase)) else {
+        return latest;
+    };
+    let past = match at.checked_sub(phase) {
+        Some(past) => past,
+        None => at + (interval - phase),
+    };
+    latest - Duration::from_nanos(past)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +91,38 @@ mod tests {
             skew_time(Version::V3, Priority(254), Duration::from_millis(10)),
             Duration::from_nanos(78_125)
         );
+    }
+
+    #[test]
+    fn the_next_advertisement_is_on_the_grid_and_never_late() {
+        let at = |millis: u64| Timestamp::from_nanos(millis * 1_000_000);
+        let (interval, phase) = (Duration::from_millis(100), Duration::from_millis(30));
+        for (now, next) in [
+            (0, 30),
+            (29, 30),
+            (30, 130),
+            (31, 130),
+            (129, 130),
+            (5000, 5030),
+        ] {
+            let next_at = next_advert(at(now), interval, Some(phase));
+            assert_eq!(next_at, at(next), "after {now} ms");
+            assert_eq!(next_advert(at(now), interval, None), at(now + 100));
+            let whole = phase + 7 * interval;
+            assert_eq!(next_advert(at(now), interval, Some(whole)), at(next));
+        }
+    }
+
+    #[test]
+    fn a_grid_has_no_end_and_may_have_no_width() {
+        let phase = Some(Duration::MAX);
+        let zero = Duration::ZERO;
+        let now = Timestamp::from_nanos(7);
+        assert_eq!(next_advert(now, zero, phase), now);
+        assert_eq!(next_advert(now, Duration::MAX, phase), Timestamp::MAX);
+        let late = Timestamp::MAX - Duration::from_nanos(1);
+        let interval = Duration::from_secs(1);
+        assert!(next_advert(late, interval, phase) > late - interval);
     }
 
     #[test]

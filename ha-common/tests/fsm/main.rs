@@ -3,10 +3,12 @@
 
 mod announce;
 mod handover;
+mod phase;
 mod preempt;
 mod properties;
 mod reconfigure;
 mod table;
+mod takeover;
 
 use std::{net::Ipv4Addr, time::Duration};
 

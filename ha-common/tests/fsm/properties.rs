@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ha_common::{
     fsm::{
-        Action, Addresses, Advert, AnnounceSchedule, FaultCause, Parameters, ReleaseTarget, State,
-        StateKind, TrackerId, VirtualRouter, election, router::LINGER,
+        Action, Addresses, Advert, AnnounceSchedule, FaultCause, Parameters, Reason, ReleaseTarget,
+        State, StateKind, TrackerId, VirtualRouter, election, router::LINGER,
     },
     time::Timestamp,
     types::Priority,
@@ -70,22 +70,25 @@ fn any_parameters() -> impl Strategy<Value = Parameters> {
         prop_oneof![8 => 1..=254_u8, 1 => Just(255)],
         any::<(bool, bool)>(),
         (delay(), delay(), delay(), delay()),
-        any::<u8>(),
+        (any::<u8>(), proptest::option::of(0..200_u64)),
     )
         .prop_map(
-            |(priority, (preempt, quick_preempt), (one, two, three, four), count)| Parameters {
-                priority: Priority(priority),
-                preempt,
-                quick_preempt,
-                preempt_delay: one,
-                startup_delay: two,
-                announce: AnnounceSchedule {
-                    count,
-                    interval: Duration::ZERO,
-                    delay: three,
-                    refresh: four,
-                },
-                ..parameters()
+            |(priority, (preempt, quick_preempt), (one, two, three, four), (count, phase))| {
+                Parameters {
+                    priority: Priority(priority),
+                    preempt,
+                    quick_preempt,
+                    preempt_delay: one,
+                    startup_delay: two,
+                    phase: phase.map(Duration::from_millis),
+                    announce: AnnounceSchedule {
+                        count,
+                        interval: Duration::ZERO,
+                        delay: three,
+                        refresh: four,
+                    },
+                    ..parameters()
+                }
             },
         )
 }
@@ -213,20 +216,33 @@ impl Run {
                 Action::InstallAddresses => {
                     // Those that linger may be there still.
                     self.installed = true;
-                    prop_assert!(place > 0);
+                    let told = out[place - 1] == Action::Announce;
+                    let advert = place - 1 - usize::from(told);
                     prop_assert_eq!(
-                        out[place - 1],
+                        out[advert],
                         Action::SendAdvert {
                             priority: self.router.parameters().priority
                         }
                     );
-                    prop_assert_eq!(out[place + 1], Action::Announce);
+                    prop_assert!(told || out[place + 1] == Action::Announce);
+                    // Nobody can serve them but one that has not fallen silent.
+                    let is_silent = matches!(
+                        out.last(),
+                        Some(Action::Transition {
+                            reason: Reason::ActiveDown { .. },
+                            ..
+                        })
+                    );
+                    prop_assert!(is_silent || !told);
                 }
                 Action::RemoveAddresses => {
                     prop_assert!(self.installed, "removed twice");
                     self.installed = false;
                 }
-                Action::Announce => prop_assert!(self.installed, "announced what is not there"),
+                Action::Announce => prop_assert!(
+                    self.installed || out[place + 1] == Action::InstallAddresses,
+                    "announced what is not there"
+                ),
                 Action::Transition { from, to, .. } => {
                     prop_assert_eq!((from, to), (before, after));
                     prop_assert_eq!(place, out.len() - 1);
@@ -283,6 +299,10 @@ impl Run {
             State::Active(active) => {
                 prop_assert!(active.advert_at <= *now + INTERVAL);
                 prop_assert!(active.advertised_at <= *now);
+                if let Some(phase) = router.parameters().phase {
+                    let past = active.advert_at.since(Timestamp::default() + phase);
+                    prop_assert_eq!(past.as_nanos() % INTERVAL.as_nanos(), 0, "off its grid");
+                }
             }
             State::Releasing(releasing) => {
                 prop_assert!(releasing.until <= releasing.released_at + 4 * INTERVAL);

@@ -31,7 +31,7 @@ impl VirtualRouter {
     ) {
         match self.standing(Role::Active, advert) {
             Standing::Release => {
-                active.advert_at = now + self.parameters.advertisement_interval;
+                active.advert_at = self.next_advert(now);
                 self.assert_active(now, active, out);
             }
             Standing::Wins => {
@@ -64,13 +64,13 @@ impl VirtualRouter {
         mut active: Active,
         out: &mut impl Extend<Action>,
     ) {
-        let interval = self.parameters.advertisement_interval;
         if now >= active.advert_at {
             // From deadline to deadline, so that lateness does not add up; what a
-            // stall has missed is not caught up with.
-            active.advert_at = active.advert_at + interval;
+            // stall has missed is not caught up with. A deadline from before a reload
+            // may be of another phase: the next one is of ours.
+            active.advert_at = self.next_advert(active.advert_at);
             if active.advert_at <= now {
-                active.advert_at = now + interval;
+                active.advert_at = self.next_advert(now);
             }
             active = self.speak(now, active, out);
         }
@@ -125,7 +125,7 @@ impl VirtualRouter {
         active.advertised_at = now;
         send(self.parameters.priority, out);
         if silence >= GIVEN_UP_AFTER * interval {
-            active.advert_at = active.advert_at.max(now + interval);
+            active.advert_at = active.advert_at.max(self.next_advert(now));
             active.announcing = Announcing::start(now, &self.parameters.announce);
             out.extend([Action::Announce, Action::Resumed { silence }]);
         }

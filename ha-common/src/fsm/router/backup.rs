@@ -19,6 +19,15 @@ use crate::{
 /// meant, so that no peer can make us spin.
 const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Whether another router may serve the addresses that we take over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// Another may.
+    Taken,
+    /// Nobody does.
+    Vacant,
+}
+
 impl VirtualRouter {
     /// Comes up: Backup with the full timer, or Active if we own the addresses.
     pub(super) fn enter(&mut self, now: Timestamp, reason: Reason, out: &mut impl Extend<Action>) {
@@ -36,7 +45,7 @@ impl VirtualRouter {
             } else {
                 reason
             };
-            self.take_over(now, self.state.kind(), reason, out);
+            self.take_over(now, self.state.kind(), Place::Taken, reason, out);
             return;
         }
         let after = if is_owner {
@@ -51,6 +60,7 @@ impl VirtualRouter {
             held_by: None,
             shortened: is_owner.then_some(Shortened::Owner),
             preemption: self.bar(),
+            is_contested: false,
         };
         self.go(State::Backup(backup), reason, out);
     }
@@ -89,6 +99,7 @@ impl VirtualRouter {
             Preemption::BarredUntil(_) | Preemption::Free => {
                 let mut backup = Backup {
                     preemption: Preemption::Free,
+                    is_contested: true,
                     ..backup
                 };
                 if self.parameters.quick_preempt
@@ -123,6 +134,7 @@ impl VirtualRouter {
             }),
             shortened: None,
             preemption,
+            is_contested: false,
         });
     }
 
@@ -194,28 +206,55 @@ impl VirtualRouter {
                 allowed: backup.active_down_at.since(backup.heard_at),
             },
         };
-        self.take_over(now, StateKind::Backup, reason, out);
+        let place = if self.is_vacant(backup) {
+            Place::Vacant
+        } else {
+            Place::Taken
+        };
+        self.take_over(now, StateKind::Backup, place, reason, out);
     }
 
+    /// Whether nobody serves the addresses when Active_Down runs out, as far as we can
+    /// know: the router that held us back has fallen silent, and has neither released
+    /// nor said that it is the lesser one now. Of lower routers that we have never been
+    /// held back by the kernel program does not tell, so whoever has heard of none may
+    /// have come up beside one that serves.
+    fn is_vacant(&self, backup: &Backup) -> bool {
+        let holds = |rival: Rival| {
+            let super::Parameters {
+                priority, preempt, ..
+            } = self.parameters;
+            let preempts = preempt && backup.preemption == Preemption::Free;
+            rival.priority >= priority || !(preempts || priority == Priority::OWNER)
+        };
+        backup.shortened.is_none() && !backup.is_contested && backup.held_by.is_some_and(holds)
+    }
+
+    /// Becomes Active. Where another may still serve, clients are told of us only when
+    /// the addresses are here. Where nobody does they are told first: a thousand
+    /// addresses take the kernel 10 ms, and switches and clients learn meanwhile.
     pub(super) fn take_over(
         &mut self,
         now: Timestamp,
         from: StateKind,
+        place: Place,
         reason: Reason,
         out: &mut impl Extend<Action>,
     ) {
         self.state = State::Active(Active {
-            advert_at: now + self.parameters.advertisement_interval,
+            advert_at: self.next_advert(now),
             advertised_at: now,
             announcing: Announcing::start(now, &self.parameters.announce),
         });
         send(self.parameters.priority, out);
-        if self.addresses != Addresses::Installed {
-            // Those that were about to leave stay.
-            self.addresses = Addresses::Installed;
-            out.extend([Action::InstallAddresses]);
+        // Those that were about to leave stay.
+        let are_there = self.addresses == Addresses::Installed;
+        self.addresses = Addresses::Installed;
+        match (place, are_there) {
+            (_, true) => out.extend([Action::Announce]),
+            (Place::Vacant, false) => out.extend([Action::Announce, Action::InstallAddresses]),
+            (Place::Taken, false) => out.extend([Action::InstallAddresses, Action::Announce]),
         }
-        out.extend([Action::Announce]);
         transition(from, StateKind::Active, reason, out);
     }
 }

@@ -14,7 +14,8 @@ use crate::{
 impl VirtualRouter {
     /// It goes by `parameters` from now on; state, deadlines and what was learned of
     /// others stay as far as they can. An Active whose interval is another one
-    /// advertises at once, so that no Backup waits by the old one. The address is left
+    /// advertises at once, so that no Backup waits by the old one; to another phase it
+    /// comes with the advertisement after the one that is due. The address is left
     /// as it is ([`set_address`](Self::set_address)), and so is the version: with
     /// another one it is another router.
     pub fn handle_parameters(
@@ -97,7 +98,7 @@ impl VirtualRouter {
     ) {
         let interval = self.parameters.advertisement_interval;
         if interval != before.advertisement_interval {
-            active.advert_at = now + interval;
+            active.advert_at = self.next_advert(now);
             active.advertised_at = now;
         }
         if self.parameters.announce != before.announce {

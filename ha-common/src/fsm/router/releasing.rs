@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Advert, Parameters, VirtualRouter, send};
+use super::{Advert, Parameters, VirtualRouter, backup::Place, send};
 use crate::{
     fsm::{
         action::{Action, Reason},
@@ -97,7 +97,8 @@ impl VirtualRouter {
         releasing: &Releasing,
         out: &mut impl Extend<Action>,
     ) {
-        self.take_over(now, StateKind::Releasing, nobody_since(now, releasing), out);
+        let reason = nobody_since(now, releasing);
+        self.take_over(now, StateKind::Releasing, Place::Taken, reason, out);
     }
 
     /// Nobody has taken over, or the successor has had its time.
