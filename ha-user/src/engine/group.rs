@@ -64,23 +64,25 @@ impl Engine {
             return;
         }
         self.slots[id].looked_at = Some(now);
-        let members = self.groups[group].members.iter().copied();
-        let candidates: Vec<InstanceId> = members.filter(|id| self.is_candidate(*id)).collect();
-        // A look that is an interval old (the daemon was stopped between two
-        // members) is one from before the next advertisement.
-        for id in &candidates {
-            let slot = &mut self.slots[*id];
+        let mut is_complete = true;
+        for place in 0..self.groups[group].members.len() {
+            let Some(id) = self.candidate(group, place) else {
+                continue;
+            };
+            // A look that is an interval old (the daemon was stopped between two
+            // members) is one from before the next advertisement.
+            let slot = &mut self.slots[id];
             let interval = slot.router.parameters().advertisement_interval;
             if slot.looked_at.is_some_and(|at| now.since(at) >= interval) {
                 slot.looked_at = None;
             }
+            is_complete &= slot.looked_at.is_some();
         }
-        if candidates
-            .iter()
-            .all(|id| self.slots[*id].looked_at.is_some())
-        {
-            for id in candidates {
-                self.step_alone(now, id, |router, out| router.handle_timeout(now, out));
+        if is_complete {
+            for place in 0..self.groups[group].members.len() {
+                if let Some(id) = self.candidate(group, place) {
+                    self.step_alone(now, id, |router, out| router.handle_timeout(now, out));
+                }
             }
         }
         self.queue_group(group);
@@ -170,6 +172,12 @@ impl Engine {
         }
         let (patience, until) = self.groups[group].patience.unwrap_or_default();
         due_at.map(|at| if at < until { at + patience } else { at })
+    }
+
+    /// The member in this place, if it takes over when the group does.
+    fn candidate(&self, group: usize, place: usize) -> Option<InstanceId> {
+        let id = self.groups[group].members[place];
+        self.is_candidate(id).then_some(id)
     }
 
     /// Whether it takes over when the group does.

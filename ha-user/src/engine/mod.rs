@@ -7,6 +7,7 @@
 //! ([`Engine::handle_advert`]) before it lets a deadline pass
 //! ([`Engine::handle_timeout`]). A late advertisement then only moves the deadline.
 
+mod deadlines;
 mod group;
 mod priority;
 mod reload;
@@ -29,6 +30,7 @@ use ha_common::{
     types::{Priority, RouterAddress},
 };
 
+use deadlines::Deadlines;
 use group::Group;
 pub use priority::{Contribution, Reading, Readings, Tracking};
 pub use reload::{Member, Reload};
@@ -88,8 +90,6 @@ struct Slot {
     faults: BTreeSet<FaultCause>,
     /// What the kernel was last told to sort by.
     published: Option<Sorting>,
-    /// The deadline that stands in the queue.
-    queued: Option<Timestamp>,
     /// When its record was looked at for a takeover of its group that is due.
     looked_at: Option<Timestamp>,
     since: Timestamp,
@@ -112,7 +112,6 @@ impl Slot {
             joining: false,
             faults: BTreeSet::new(),
             published: None,
-            queued: None,
             looked_at: None,
             since: Timestamp::default(),
             transitions: 0,
@@ -164,14 +163,19 @@ impl Slot {
     }
 }
 
+/// Actions of a takeover, the most that one event asks for.
+const ACTIONS: usize = 5;
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Engine {
     slots: Slots<Slot>,
     groups: Vec<Group>,
     trackers: Readings,
-    deadlines: BTreeSet<(Timestamp, InstanceId)>,
+    deadlines: Deadlines,
     actions: VecDeque<(InstanceId, Action)>,
+    /// Actions that there is room for.
+    room: usize,
     scratch: Vec<Action>,
 }
 
@@ -195,15 +199,16 @@ impl Engine {
             slots: Slots::default(),
             groups: Vec::new(),
             trackers: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             actions: VecDeque::new(),
-            scratch: Vec::with_capacity(8),
+            room: 0,
+            scratch: Vec::with_capacity(2 * ACTIONS),
         };
         for (id, (parameters, trackings)) in (0..)
             .map(InstanceId)
             .zip(instances.into_iter().zip(trackings))
         {
-            engine.slots.insert(id, Slot::new(parameters, trackings));
+            engine.add(id, Slot::new(parameters, trackings));
         }
         engine.set_groups(groups);
         engine
@@ -369,7 +374,7 @@ impl Engine {
     /// The next deadline, if there is one.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first().map(|(at, _)| at)
     }
 
     /// A virtual router whose deadline has passed at `now`. It comes again until
@@ -379,7 +384,15 @@ impl Engine {
         self.deadlines
             .first()
             .filter(|(at, _)| *at <= now)
-            .map(|(_, id)| *id)
+            .map(|(_, id)| id)
+    }
+
+    /// The virtual routers whose deadline is at or before `at`, in no order, into
+    /// `out`, in place of what it holds. Whoever is awake can look at the kernel's
+    /// record of those that are Backup before their deadline is due, and spare itself
+    /// waking for each.
+    pub fn due_by(&self, at: Timestamp, out: &mut Vec<InstanceId>) {
+        self.deadlines.until(at, out);
     }
 
     /// The next thing to do, oldest first.
@@ -455,10 +468,16 @@ impl Engine {
             Some(published) => published != sorting,
         };
         let mut update = is_news.then_some(Action::UpdateKernel(sorting));
+        if is_news {
+            slot.published = Some(sorting);
+        }
         for action in self.scratch.drain(..) {
+            if matches!(action, Action::Announce | Action::Transition { .. })
+                && let Some(update) = update.take()
+            {
+                self.actions.push_back((id, update));
+            }
             if let Action::Transition { reason, .. } = action {
-                self.actions
-                    .extend(update.take().map(|update| (id, update)));
                 slot.published = Some(sorting);
                 slot.since = now;
                 slot.transitions += 1;
@@ -468,22 +487,21 @@ impl Engine {
         }
         if let Some(update) = update {
             self.actions.push_back((id, update));
-            slot.published = Some(sorting);
         }
     }
 
     /// Puts the deadline of `id` into the queue.
     fn queue(&mut self, id: InstanceId, deadline: Option<Timestamp>) {
-        let queued = &mut self.slots[id].queued;
-        if deadline == *queued {
-            return;
-        }
-        if let Some(at) = queued.take() {
-            self.deadlines.remove(&(at, id));
-        }
-        if let Some(at) = deadline {
-            self.deadlines.insert((at, id));
-        }
-        *queued = deadline;
+        self.deadlines.set(id, deadline);
+    }
+
+    /// A new virtual router, in Init. What it will ever need of the queues is allocated
+    /// here: from then on nothing is.
+    fn add(&mut self, id: InstanceId, slot: Slot) {
+        self.slots.insert(id, slot);
+        self.deadlines.make_room(id);
+        self.room += ACTIONS;
+        self.actions
+            .reserve(self.room.saturating_sub(self.actions.len()));
     }
 }

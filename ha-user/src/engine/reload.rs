@@ -8,7 +8,7 @@ use ha_common::{
     time::Timestamp,
 };
 
-use super::{Engine, InstanceId, Slot, Tracking, group::Group};
+use super::{ACTIONS, Engine, InstanceId, Slot, Tracking, group::Group};
 
 /// One virtual router by a new configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,7 +57,7 @@ impl Engine {
         {
             let mut slot = Slot::new(parameters, trackings);
             slot.since = now;
-            self.slots.insert(id, slot);
+            self.add(id, slot);
         }
         for id in &leaving {
             self.slots[*id].leaving = true;
@@ -90,6 +90,7 @@ impl Engine {
         for id in &gone {
             self.queue(*id, None);
             self.slots.remove(*id);
+            self.room -= ACTIONS;
         }
         gone
     }

@@ -197,8 +197,8 @@ fn a_group_that_nobody_relieves_keeps_its_addresses() {
     let takes_back = |id| {
         [
             (id, send(100)),
-            (id, Action::Announce),
             (id, update(StateKind::Active, 100, true)),
+            (id, Action::Announce),
             (
                 id,
                 transition(

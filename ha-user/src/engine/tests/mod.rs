@@ -6,7 +6,7 @@ mod network;
 mod priority;
 mod reload;
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ha_common::{fsm::TrackerId, types::Version};
 
@@ -124,6 +124,29 @@ fn deadlines_of_many_routers_come_in_order_and_once() {
         .map(|(id, _)| id)
         .collect();
     assert_eq!(taken, order, "actions come in the order of the decisions");
+}
+
+#[test]
+fn a_look_ahead_finds_those_that_will_be_due() {
+    let mut engine = engine([parameters(1), parameters(254), parameters(100)]);
+    let mut out = Vec::new();
+    engine.due_by(Timestamp::MAX, &mut out);
+    assert!(out.is_empty(), "nobody has started");
+    for id in engine.ids() {
+        engine.handle_startup(at(0), id);
+    }
+    let ids = |ids: &[InstanceId]| ids.iter().map(|id| id.0).collect::<BTreeSet<_>>();
+    engine.due_by(at(300), &mut out);
+    assert!(out.is_empty(), "none so early");
+    engine.due_by(at(361), &mut out);
+    assert_eq!(ids(&out), [1, 2].into());
+    // Looked at before its deadline, one of them is not among them any more.
+    engine.handle_advert(at(299), InstanceId(1), &advert(at(299), 255));
+    engine.due_by(at(400), &mut out);
+    assert_eq!(ids(&out), [0, 2].into());
+    engine.handle_stop_now(at(300), InstanceId(2));
+    engine.due_by(at(400), &mut out);
+    assert_eq!(ids(&out), [0].into());
 }
 
 #[test]
@@ -261,8 +284,8 @@ fn the_kernel_is_told_before_the_change_is_and_only_of_changes() {
         [
             (0, send(100)),
             (0, Action::InstallAddresses),
-            (0, Action::Announce),
             (0, update(Active, 100, true)),
+            (0, Action::Announce),
             (
                 0,
                 transition(Backup, Active, Reason::ActiveDown { silence, allowed })

@@ -14,6 +14,8 @@ struct Node {
     engine: Engine,
     /// Of each instance.
     installed: [bool; 2],
+    /// Announced before they are installed.
+    promised: [bool; 2],
     /// What the kernel was told of each instance.
     published: [Option<Sorting>; 2],
     links: [bool; 2],
@@ -31,6 +33,7 @@ impl Node {
         Self {
             engine: Engine::new(instances, Vec::new(), group),
             installed: [false; 2],
+            promised: [false; 2],
             published: [None; 2],
             links: [true; 2],
             grouped: true,
@@ -44,12 +47,15 @@ impl Node {
             let index = index as usize;
             match action {
                 Action::SendAdvert { priority } => sent.push((index, priority)),
-                Action::InstallAddresses => self.installed[index] = true,
+                Action::InstallAddresses => {
+                    self.installed[index] = true;
+                    self.promised[index] = false;
+                }
                 Action::RemoveAddresses => {
                     assert!(self.installed[index], "removed twice");
                     self.installed[index] = false;
                 }
-                Action::Announce => assert!(self.installed[index]),
+                Action::Announce => self.promised[index] = !self.installed[index],
                 Action::UpdateKernel(sorting) => {
                     assert_ne!(self.published[index], Some(sorting), "no news");
                     self.published[index] = Some(sorting);
@@ -57,6 +63,7 @@ impl Node {
                 Action::Transition { to, .. } => {
                     let told = self.published[index].map(|sorting| sorting.state);
                     assert_eq!(told, Some(to), "told too late");
+                    assert!(!self.promised[index], "announced and not there");
                 }
                 Action::Resumed { .. } => {}
             }
