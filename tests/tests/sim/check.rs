@@ -36,8 +36,10 @@
 //! Not in a sync group, whose members go together.
 //!
 //! **Weakened.** An Active whose priority falls below that of a Backup that it has
-//! held back is gone after Skew_Time of the greatest `+ I + L + 2W`, given
-//! quick_preempt and preemption without delay everywhere.
+//! held back is gone after Skew_Time of the greatest `+ I + 2L + 2W`, given
+//! quick_preempt and preemption without delay everywhere. (One from before may overtake
+//! the first lesser one and hold the Backup back again: the next one tells, `I + L`
+//! later; seed 2212851.)
 //!
 //! **Release** (a stop, a reload, a fault that leaves the addresses usable). The
 //! successor is there within Skew_Time `+ L + 2W`, given that there is a Backup in
@@ -45,8 +47,8 @@
 //! overtake the release, and hold it back again).
 //!
 //! **No gap.** When addresses leave a node because another has taken over, another
-//! has them installed: the model lets that take up to [`INSTALLATION`] after the
-//! advertisement. Given that nothing was disturbed since the release, and that the
+//! has them installed: the model lets that take up to [`INSTALLATION`], and the kernel's
+//! being told before as long again, after the advertisement. Given that nothing was disturbed since the release, and that the
 //! successor is due in time: one with a longer interval that has never been held back
 //! has not learned ours. Or, where one
 //! is outranked, for a while, and that another is Active at that moment. It need not
@@ -112,6 +114,8 @@ pub(crate) struct Monitor<'a> {
     pub(crate) instances: Vec<Instance>,
     tracks: Vec<Track>,
     disturbed: u64,
+    /// When each node last got another priority: it may be due at once.
+    reweighed: [u64; NODES],
     /// Since when two nodes share the members of a group.
     split: Option<u64>,
 }
@@ -135,6 +139,7 @@ impl<'a> Monitor<'a> {
             instances: scenario.instances.clone(),
             scenario,
             disturbed: 0,
+            reweighed: [0; NODES],
             split: None,
         }
     }
@@ -156,6 +161,7 @@ impl<'a> Monitor<'a> {
     /// caller reports first.
     pub(crate) fn reweigh(&mut self, now: u64, index: usize, node: usize, priority: u8) {
         let (latency, slack) = (self.scenario.latency(), self.scenario.slack());
+        self.reweighed[node] = now;
         let instance = &mut self.instances[index];
         let before = std::mem::replace(&mut instance.members[node].priority, priority);
         let instance = &self.instances[index];
@@ -187,7 +193,7 @@ impl<'a> Monitor<'a> {
         {
             let skew = stretch(instance.skew(other, instance.slowest));
             let interval = stretch(instance.interval(node));
-            track.weakened = Some((node, now + interval + skew + latency + 2 * slack));
+            track.weakened = Some((node, now + interval + skew + 2 * latency + 2 * slack));
         }
     }
 
@@ -265,6 +271,7 @@ impl<'a> Monitor<'a> {
             let limit = self.patience(node) + latency + slack;
             if let Some(since) = track.unheld[node]
                 && now > since + limit
+                && now > self.reweighed[node] + slack
             {
                 return violated(
                     "no Active",

@@ -55,6 +55,8 @@ pub(crate) enum Effect {
     Released(usize),
     /// Another advertisement is handed to an Active, perhaps one from before.
     Heard(usize),
+    /// It has a new interface; what was heard on the old one is void.
+    Attached(usize),
     /// A deadline of this one is due again and again.
     Spins(usize),
 }
@@ -110,6 +112,7 @@ impl Daemon {
                     preempt_delay: Duration::from_nanos(member.preempt_delay),
                     startup_delay: Duration::from_nanos(member.startup_delay),
                     quick_preempt: member.quick_preempt,
+                    phase: member.phase.map(Duration::from_nanos),
                     announce: instance.announce,
                     ..Parameters::new(
                         instance.version,
@@ -268,7 +271,7 @@ impl Daemon {
                             self.engine.handle_detached(now, id);
                         }
                     }
-                    Some(Command::Attach { link }) => self.attach(now, link),
+                    Some(Command::Attach { link }) => self.attach(now, link, out),
                     Some(Command::Shutdown) => {
                         self.stopping = true;
                         for id in self.engine.ids() {
@@ -342,9 +345,10 @@ impl Daemon {
 
     /// A new interface: the kernel's rows are cleared, and what it told of the old
     /// one is void.
-    fn attach(&mut self, now: Timestamp, link: usize) {
+    fn attach(&mut self, now: Timestamp, link: usize, out: &mut Vec<Effect>) {
         for id in self.on_link(link) {
             let place = id.0 as usize;
+            out.push(Effect::Attached(place));
             self.ring.retain(|event| event.index != id.0);
             self.slots[place] = Slot::new(self.links[place].1);
             self.looked_at_ns[place] = 0;

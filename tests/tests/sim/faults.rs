@@ -43,7 +43,8 @@ impl World<'_> {
                 let node = &mut self.nodes[node];
                 if node.paused_by.is_none() {
                     node.paused_by = Some(place);
-                    node.watches.iter_mut().for_each(Watch::pause);
+                    let now = node.clock.read(self.now);
+                    node.watches.iter_mut().for_each(|watch| watch.pause(now));
                 }
             }
             Kind::Crash { .. } | Kind::Stop { .. } | Kind::Reload { .. } | Kind::Pause { .. } => {}

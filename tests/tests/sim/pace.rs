@@ -1,7 +1,7 @@
 //! When an Active advertises, by its own clock.
 //!
 //! - It advertises from deadline to deadline: nothing but a release moves the next
-//!   one.
+//!   one. With a phase the deadlines are on its grid, and none is later than without.
 //! - Nothing makes up for what a stall has missed. Of what no other router and no
 //!   change of its own has caused, no two are sent at once, and three in a row take
 //!   more than an interval: each deadline is later than the advertisement before
@@ -11,7 +11,10 @@
 
 use ha_common::time::Timestamp;
 
-use super::check::{Violation, violated};
+use super::{
+    check::{Violation, violated},
+    scenario::Instance,
+};
 
 /// See the [module](self).
 #[derive(Default)]
@@ -25,6 +28,8 @@ pub(crate) struct Pace {
     allowed: u32,
     /// Something other than its timer may make it advertise.
     excused: bool,
+    /// When it was stopped, if it has not advertised since.
+    paused_at: Option<Timestamp>,
     /// The last two that nothing but the timer can have caused, the later one last.
     row: [Option<u64>; 2],
 }
@@ -41,9 +46,14 @@ impl Pace {
         self.excused = false;
     }
 
+    /// The process is stopped: the first after that comes when it comes.
+    pub(crate) fn pause(&mut self, now: Timestamp) {
+        self.paused_at = Some(now);
+    }
+
     /// The timer starts anew at `now`.
-    pub(crate) fn restart(&mut self, now: u64, interval: u64) {
-        self.next_due = now + interval;
+    pub(crate) fn restart(&mut self, now: u64, node: usize, instance: &Instance) {
+        self.next_due = instance.next_advert(node, now);
         self.allowed += 1;
     }
 
@@ -106,13 +116,36 @@ impl Pace {
         Ok(())
     }
 
+    /// An Active sends one: if nothing else can have caused it, the timer has.
+    pub(crate) fn keep_grid(
+        &mut self,
+        at: Timestamp,
+        node: usize,
+        slack: u64,
+        instance: &Instance,
+    ) -> Result<(), Violation> {
+        let was_paused = self.paused_at.is_some();
+        self.paused_at = self.paused_at.filter(|paused_at| at <= *paused_at);
+        let Some(phase) = instance.members[node].phase else {
+            return Ok(());
+        };
+        let (now, interval) = (at.as_nanos(), instance.interval(node));
+        if !self.excused && !was_paused && (now + interval - phase) % interval > slack {
+            return violated(
+                "advertisements on the grid",
+                format!("node {node} advertises at {now} of its clock, its phase is {phase}"),
+            );
+        }
+        Ok(())
+    }
+
     /// One that has been Active and running since it took over sends one.
     pub(crate) fn keep_time(
         &mut self,
         at: Timestamp,
         node: usize,
         slack: u64,
-        interval: u64,
+        instance: &Instance,
     ) -> Result<(), Violation> {
         let now = at.as_nanos();
         if now > self.next_due + slack {
@@ -125,9 +158,9 @@ impl Pace {
             );
         }
         if now >= self.next_due {
-            self.next_due += interval;
+            self.next_due = instance.next_advert(node, self.next_due);
             if self.next_due <= now {
-                self.next_due = now + interval;
+                self.next_due = instance.next_advert(node, now);
             }
         }
         Ok(())

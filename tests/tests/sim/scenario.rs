@@ -24,6 +24,8 @@ pub(crate) struct Member {
     pub(crate) preempt_delay: u64,
     pub(crate) startup_delay: u64,
     pub(crate) quick_preempt: bool,
+    /// Nanoseconds after each multiple of the interval at which it advertises.
+    pub(crate) phase: Option<u64>,
     /// What its node's tracker adds while it is up (positive) or down (negative);
     /// 0: fault while it is down.
     pub(crate) weight: i16,
@@ -72,6 +74,19 @@ impl Instance {
 
     pub(crate) fn interval(&self, node: usize) -> u64 {
         u64::from(self.members[node].interval_cs) * 10 * MILLI
+    }
+
+    /// When `node` is to advertise after `now` of its clock at the latest, written down
+    /// a second time on purpose.
+    pub(crate) fn next_advert(&self, node: usize, now: u64) -> u64 {
+        let interval = self.interval(node);
+        match self.members[node].phase {
+            None => now + interval,
+            Some(phase) => {
+                let whole = (now + interval - phase % interval) / interval;
+                whole * interval + phase % interval
+            }
+        }
     }
 
     /// The longest Active_Down_Interval of `node`, whatever its priority becomes.
@@ -198,6 +213,8 @@ impl Scenario {
             })
             .collect::<Vec<_>>();
         let last = faults.iter().map(|fault| fault.until).max().unwrap_or(0);
+        // Numbers of their own: without them a seed means what it would mean.
+        Self::draw_phases(&mut Rng::new(seed.wrapping_add(1 << 63)), &mut instances);
         let tail = if rng.chance(30) { 400 } else { 4 };
         Self {
             seed,
@@ -276,6 +293,7 @@ impl Scenario {
                     0
                 },
                 quick_preempt: rng.chance(quick),
+                phase: None,
                 weight: rng.pick(&[0, 20, 120, -20, -120, -250]),
             });
         }
@@ -306,6 +324,19 @@ impl Scenario {
                 .windows(2)
                 .all(|pair| pair[0].interval_cs == pair[1].interval_cs),
             members,
+        }
+    }
+
+    /// A node has a phase for all its instances, or none.
+    fn draw_phases(rng: &mut Rng, instances: &mut [Instance]) {
+        for node in 0..instances[0].members.len() {
+            let share = rng
+                .chance(600)
+                .then(|| rng.pick(&[0, rng.clone().up_to(999)]));
+            for instance in &mut *instances {
+                let interval = instance.interval(node);
+                instance.members[node].phase = share.map(|share| interval / 1000 * share);
+            }
         }
     }
 

@@ -8,9 +8,12 @@
 //! - Addresses are installed in Active, stay while it releases, and go at most
 //!   20 ms after it has yielded; after each turn they are nowhere else. (A killed daemon's addresses stay: nobody is there to
 //!   remove them; they go when it starts again.)
-//! - A takeover advertises before it installs, installs before it announces, and
-//!   announces before it is done; while it lasts, the announcements are repeated
-//!   on their schedule, and never more than one per tenth of a second.
+//! - A takeover advertises before it installs, and announces before it is done; while
+//!   it lasts, the announcements are repeated on their schedule, and never more than
+//!   one per tenth of a second.
+//! - It installs before it announces, as another may serve until clients learn of it;
+//!   but where the router that held it back has fallen silent nobody serves, and
+//!   clients are told first.
 //! - An Active that hears a lesser one announces the addresses anew, within an
 //!   event gap, ANNOUNCE_GAP and an interval, given that nothing else changes.
 //! - The Active advertises when it has to, and not more ([`Pace`]).
@@ -53,6 +56,20 @@ struct Held {
     release: Option<u64>,
     /// The first losing advertisement of a holder since the last that holds.
     weakened: Option<u64>,
+    /// The priority of the last arrival that holds, if anything has held it back since
+    /// it came up.
+    holder: Option<Priority>,
+    /// Since then another advertisement has arrived that may not hold it back.
+    contested: bool,
+}
+
+/// What a takeover does first with addresses that are not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    Install,
+    Announce,
+    /// It depends on what the kernel has told.
+    Either,
 }
 
 /// One virtual router on one node.
@@ -64,9 +81,11 @@ pub(crate) struct Watch {
     past: VecDeque<(u64, Held)>,
     /// Routers that have held it back since it became Backup, or may have.
     holders: Vec<RouterAddress>,
+    /// One may have that arrived while it was told to the kernel that it is Backup.
+    may_be_held: bool,
     /// Until when it was held back, when it decided to take over: what arrives
-    /// while that is published comes too late to count.
-    decided: Option<u64>,
+    /// while that is published comes too late to count. And what it does first.
+    decided: Option<(u64, Order)>,
     /// Whether the addresses are on the interface.
     pub(crate) installed: bool,
     /// When they have to be gone, if they are about to go.
@@ -77,6 +96,8 @@ pub(crate) struct Watch {
     /// By its last transition.
     state: StateKind,
     announced: u32,
+    /// What this takeover has done first.
+    first: Option<Order>,
     /// When it may take its place back after a release: when it would be due as a
     /// Backup that has heard nobody since.
     returns_at: u64,
@@ -99,6 +120,7 @@ impl Watch {
             held: Held::default(),
             past: VecDeque::new(),
             holders: Vec::new(),
+            may_be_held: false,
             met: None,
             decided: None,
             installed: false,
@@ -107,6 +129,7 @@ impl Watch {
             priority: Priority::RELEASE,
             state: StateKind::Init,
             announced: 0,
+            first: None,
             returns_at: 0,
             took_over_at: 0,
             asked: false,
@@ -131,8 +154,14 @@ impl Watch {
             || self.leaving_at.is_some_and(|at| now < at)
     }
 
-    pub(crate) fn pause(&mut self) {
+    /// Whether it has advertised for a takeover and not installed the addresses yet.
+    pub(crate) fn awaits_addresses(&self) -> bool {
+        self.advertised && !self.installed
+    }
+
+    pub(crate) fn pause(&mut self, now: Timestamp) {
         self.unbroken = false;
+        self.pace.pause(now);
     }
 
     /// Something has happened that may make it advertise out of turn.
@@ -215,6 +244,8 @@ impl Watch {
             self.held.doubtful = None;
             self.held.release = None;
             self.held.weakened = None;
+            self.held.holder = Some(advert.priority);
+            self.held.contested = false;
             self.holders.push(advert.source);
         } else if possible {
             let down = |(at, interval)| at + instance.active_down(self.node, interval);
@@ -224,6 +255,7 @@ impl Watch {
             }
             self.holders.push(advert.source);
         }
+        self.held.contested |= !certain;
         if !certain && own.quick_preempt && self.holders.contains(&advert.source) {
             self.held.weakened.get_or_insert(now);
         }
@@ -235,11 +267,15 @@ impl Watch {
         self.asked = true;
     }
 
+    /// What holds it back may have been forgotten.
+    pub(crate) fn attached(&mut self) {
+        self.held.contested = true;
+    }
+
     /// A release is handed to the Active.
     pub(crate) fn released(&mut self, now: Timestamp, instance: &Instance) {
         self.asked = true;
-        let interval = instance.interval(self.node);
-        self.pace.restart(now.as_nanos(), interval);
+        self.pace.restart(now.as_nanos(), self.node, instance);
     }
 
     pub(crate) fn act(
@@ -263,7 +299,12 @@ impl Watch {
             );
         }
         let follows = self.advertised && self.state != StateKind::Active;
-        if follows && action != Action::InstallAddresses && !self.installed {
+        let goes_on = match action {
+            Action::InstallAddresses | Action::Announce => true,
+            Action::UpdateKernel(sorting) => sorting.state == StateKind::Active,
+            _ => false,
+        };
+        if follows && !goes_on && !self.installed {
             return violated(
                 "silence",
                 format!("node {node} advertises in {}", self.state),
@@ -272,14 +313,21 @@ impl Watch {
         match action {
             Action::SendAdvert { priority } => {
                 self.advertised = true;
-                let interval = instance.interval(node);
-                self.pace.count(now, node, interval)?;
+                if self.state != StateKind::Active {
+                    self.announced = 0;
+                    self.asked = false;
+                    self.first = None;
+                }
+                self.pace.count(now, node, instance.interval(node))?;
                 if priority != Priority::RELEASE {
-                    self.pace.keep_row(at, node, interval)?;
+                    self.pace.keep_row(at, node, instance.interval(node))?;
                     // A takeover's first comes before its transition; that one sets
                     // the time.
-                    if self.state == StateKind::Active && self.unbroken {
-                        self.pace.keep_time(at, node, slack, interval)?;
+                    if self.state == StateKind::Active {
+                        self.pace.keep_grid(at, node, slack, instance)?;
+                        if self.unbroken {
+                            self.pace.keep_time(at, node, slack, instance)?;
+                        }
                     }
                 } else if self.state != StateKind::Active {
                     return violated("silence", format!("node {node} releases in {}", self.state));
@@ -293,15 +341,17 @@ impl Watch {
                         format!("node {node} installs twice, or before it advertises"),
                     );
                 }
+                self.first = Some(match self.announced {
+                    0 => Order::Install,
+                    _ => Order::Announce,
+                });
                 self.installed = true;
                 self.leaving_at = None;
-                self.announced = 0;
-                self.asked = false;
             }
             Action::Announce => {
                 self.announced += 1;
                 self.owed = None;
-                if !self.installed {
+                if !self.installed && !follows {
                     return violated("addresses", format!("node {node} announces without them"));
                 }
             }
@@ -319,9 +369,9 @@ impl Watch {
             }
             Action::UpdateKernel(sorting) => {
                 self.priority = sorting.priority;
-                if sorting.state == StateKind::Active {
-                    self.decided
-                        .get_or_insert(self.held_back_until(at, instance));
+                if sorting.state == StateKind::Active && self.decided.is_none() {
+                    let until = self.held_back_until(at, instance);
+                    self.decided = Some((until, self.order(at, instance)));
                 }
             }
             Action::Transition { from, to, reason } => {
@@ -356,12 +406,32 @@ impl Watch {
         Ok(())
     }
 
+    /// What keeps it from taking over, as known at `at`.
+    fn held_at(&self, at: Timestamp) -> Held {
+        let mut past = self.past.iter();
+        let then = past.find(|(arrival, _)| *arrival >= at.as_nanos());
+        then.map_or(self.held, |(_, before)| *before)
+    }
+
+    /// What a takeover that is decided at `at` does first, if Active_Down has run out.
+    fn order(&self, at: Timestamp, instance: &Instance) -> Order {
+        if self.holders.is_empty() && !self.may_be_held {
+            return Order::Install;
+        }
+        let held = self.held_at(at);
+        let preempts = instance.members[self.node].preempt || self.priority == Priority::OWNER;
+        let holds = |priority| priority >= self.priority || !preempts;
+        if held.holder.is_some_and(holds) && !held.contested {
+            Order::Announce
+        } else {
+            Order::Either
+        }
+    }
+
     /// The earliest that Active_Down or Skew_Time can have passed, as known at `at`.
     fn held_back_until(&self, at: Timestamp, instance: &Instance) -> u64 {
         let node = self.node;
-        let mut past = self.past.iter();
-        let then = past.find(|(arrival, _)| *arrival >= at.as_nanos());
-        let held = then.map_or(self.held, |(_, before)| *before);
+        let held = self.held_at(at);
         let mut until = u64::MAX;
         for (heard, interval) in [Some(held.hold), held.doubtful].into_iter().flatten() {
             until = until.min(heard + instance.active_down(node, interval));
@@ -379,7 +449,7 @@ impl Watch {
         instance: &Instance,
         to: StateKind,
         reason: Reason,
-        decided: Option<u64>,
+        decided: Option<(u64, Order)>,
     ) -> Result<(), Violation> {
         let node = self.node;
         let now = at.as_nanos();
@@ -396,9 +466,13 @@ impl Watch {
                     _ => (now, instance.interval(node)),
                 };
                 self.holders.clear();
+                let last = self.past.back();
+                self.may_be_held = last.is_some_and(|(arrival, _)| *arrival >= now);
                 self.held.weakened = None;
                 self.held.doubtful = None;
                 self.held.release = None;
+                self.held.holder = None;
+                self.held.contested = false;
             }
             (StateKind::Backup, Reason::Outranked { by, priority }) => {
                 let theirs = (priority, by);
@@ -415,8 +489,20 @@ impl Watch {
             (StateKind::Active, _) => {
                 let until = match reason {
                     Reason::NoSuccessor { .. } => self.returns_at,
-                    _ => decided.unwrap_or_else(|| self.held_back_until(at, instance)),
+                    _ => decided.map_or_else(|| self.held_back_until(at, instance), |it| it.0),
                 };
+                let order = match (reason, decided) {
+                    (Reason::ActiveDown { .. }, Some((_, order))) => order,
+                    (Reason::ActiveDown { .. }, None) => self.order(at, instance),
+                    _ => Order::Install,
+                };
+                let first = self.first.unwrap_or(order);
+                if order != Order::Either && order != first {
+                    return violated(
+                        "order",
+                        format!("node {node} begins with {first:?}, not {order:?}; {reason:?}"),
+                    );
+                }
                 let starts = matches!(reason, Reason::Owner | Reason::Recovery);
                 if now < until && !(starts && own.priority == 255) {
                     return violated(
@@ -435,7 +521,7 @@ impl Watch {
                 }
                 self.took_over_at = now;
                 self.unbroken = true;
-                self.pace.restart(now, instance.interval(node));
+                self.pace.restart(now, node, instance);
             }
             _ => {}
         }

@@ -208,7 +208,12 @@ impl<'a> World<'a> {
         self.effects = effects;
         self.follow_priorities(node)?;
         if publishing {
-            let at = self.now + self.rng.up_to(self.scenario.publication);
+            let mut most = self.scenario.publication;
+            // Others let go of the addresses soon after our advertisement.
+            if self.nodes[node].watches.iter().any(Watch::awaits_addresses) {
+                most = most.min(INSTALLATION);
+            }
+            let at = self.now + self.rng.up_to(most);
             self.wake(node, at);
         } else {
             self.rest(node, now)?;
@@ -265,6 +270,10 @@ impl<'a> World<'a> {
             Effect::Released(index) => {
                 let instance = &self.monitor.instances[index];
                 self.nodes[node].watches[index].released(now, instance);
+                return Ok(());
+            }
+            Effect::Attached(index) => {
+                self.nodes[node].watches[index].attached();
                 return Ok(());
             }
             Effect::Heard(index) => {

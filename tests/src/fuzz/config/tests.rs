@@ -69,6 +69,8 @@ const TOP: &[&str] = &[
     "startup_delay = \"1000s\"",
     "startup_delay = \"1001s\"",
     "announce_gap = \"1s\"",
+    "cpu_affinity = [1, 0, 1023]",
+    "cpu_affinity = [1, 1]",
     "xdp_mode = \"driver\"",
     "script_user = \"a:b\"\nscript_security = true",
     "notify_fifos = [\"/a\", { path = \"/b\", reader = \"c\", user = \"1\" }]",
