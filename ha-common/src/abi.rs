@@ -5,7 +5,8 @@
 //!
 //! | map | key → value | written by |
 //! |---|---|---|
-//! | `instances` | [`InstanceKey`] → [`Instance`] | daemon |
+//! | `buckets` | [`InstanceKey::bucket`] → [`Bucket`] | daemon |
+//! | `instances` | [`Instance::index`] → [`InstanceRow`] | daemon |
 //! | `vips` | [`VipKey`] → [`Vip`] | daemon |
 //! | `unicast_peers` | [`PeerKey`] → [`UnicastPeer`] | daemon |
 //! | `peers` | [`PeerKey`] → [`Peer`] | daemon admits and removes, kernel updates in place |
@@ -15,6 +16,10 @@
 //! | `claims` | [`VipKey`] → [`Claim`] | kernel (daemon removes with the VIP) |
 //! | `counters` | 0 → [`Counters`], one per CPU | kernel |
 //! | `events` | ring of [`Event`] | kernel |
+//! | `dump` | ring of [`Dumped`] | kernel |
+//!
+//! `buckets`, `instances` and `actives` are in the daemon's memory, so that telling
+//! the kernel or looking at a record costs no system call.
 //!
 //! The daemon clears a slot of `actives`, `refusals` and `told` before it tells the
 //! kernel of an instance that is to use it, while no instance does.
@@ -23,6 +28,8 @@
 //! in network byte order, IPv4 in the first four. Field names are a user
 //! interface: people read them in `bpftool map dump`.
 
+use core::mem::offset_of;
+
 use bytemuck::{Pod, Zeroable};
 
 /// Name of the kernel program.
@@ -30,6 +37,8 @@ pub const PROGRAM: &str = "harrier";
 
 /// Map names (at most 15 characters, `BPF_OBJ_NAME_LEN`).
 pub mod map {
+    /// Where in `instances` a virtual router is.
+    pub const BUCKETS: &str = "buckets";
     /// What the daemon tells the kernel of each virtual router.
     pub const INSTANCES: &str = "instances";
     /// The addresses whose claims are watched.
@@ -50,9 +59,12 @@ pub mod map {
     pub const COUNTERS: &str = "counters";
     /// What cannot wait for a deadline.
     pub const EVENTS: &str = "events";
+    /// Advertisements as they are seen, while somebody looks.
+    pub const DUMP: &str = "dump";
 
     /// All of them, in the order above.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 12] = [
+        BUCKETS,
         INSTANCES,
         VIPS,
         UNICAST_PEERS,
@@ -63,6 +75,7 @@ pub mod map {
         CLAIMS,
         COUNTERS,
         EVENTS,
+        DUMP,
     ];
 }
 
@@ -70,8 +83,18 @@ pub mod map {
 /// count for the election; they only get no row of their own.
 pub const PEERS_PER_INSTANCE: u32 = 16;
 
+/// Buckets of `buckets`; a power of two.
+pub const BUCKETS: u32 = 4096;
+
+/// Virtual routers in one bucket at most; the daemon refuses more. Ten thousand of
+/// them need a quarter of it.
+pub const LONGEST_CHAIN: usize = 32;
+
 /// Octets of the event ring; a power of two and a multiple of the page size.
 pub const EVENTS_BYTES: u32 = 256 * 1024;
+
+/// Octets of the ring `dump`; a power of two and a multiple of the page size.
+pub const DUMP_BYTES: u32 = 256 * 1024;
 
 /// How many of the events [`EVENT_RELEASE`] and [`EVENT_OUTRANKED`] may be sent
 /// within [`Instance::event_gap_ns`], for each of the two.
@@ -142,6 +165,56 @@ pub struct InstanceKey {
     pub reserved: [u8; 2],
 }
 
+impl InstanceKey {
+    /// The bucket that the virtual router is in, less than [`BUCKETS`].
+    ///
+    /// Those of one interface and family are in one bucket each, and interfaces
+    /// are spread.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bucket(self) -> u32 {
+        // Odd, and its multiples spread well: the golden ratio's fraction.
+        const SPREAD: u32 = 0x9e37_79b1;
+        #[allow(clippy::cast_lossless, reason = "`From` is not const")]
+        let (family, vrid) = (self.family as u32, self.vrid as u32);
+        let link = (self.ifindex << 3 | family).wrapping_mul(SPREAD) >> 16;
+        link.wrapping_add(vrid) & (BUCKETS - 1)
+    }
+}
+
+/// Where the virtual routers of one bucket begin.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Bucket {
+    /// Slot of the first one in `instances`, plus 1; 0 if there is none.
+    pub first: u32,
+    /// Zero.
+    pub reserved: [u8; 4],
+}
+
+/// A slot of `instances`: one virtual router, and the next in its bucket.
+///
+/// The daemon writes it in place, in words of eight octets. An advertisement that
+/// arrives at the same moment may be judged by words of both the old value and the
+/// new one, each of them valid; state and priority are in one word.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct InstanceRow {
+    /// Which virtual router it is; zeros if none.
+    pub key: InstanceKey,
+    /// Slot of the next one in the bucket, plus 1; 0 after the last. It stays when
+    /// the slot is given back, for a look-up that is just passing.
+    pub next: u32,
+    /// 1 if the host's stack is not to get its advertisements once they are recorded.
+    pub consume: u8,
+    /// 1 while somebody wants to see its advertisements: they go into `dump`.
+    pub dump: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+    /// What the kernel must know of it.
+    pub instance: Instance,
+}
+
 /// What the kernel must know of one virtual router.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
@@ -150,7 +223,7 @@ pub struct Instance {
     pub address_digest: u64,
     /// Least span between two events of a kind that may repeat, in nanoseconds.
     pub event_gap_ns: u64,
-    /// Slot in `actives`, `refusals` and `told`.
+    /// Slot in `instances`, `actives`, `refusals` and `told`.
     pub index: u32,
     /// Our advertisement interval in centiseconds.
     pub interval_cs: u16,
@@ -213,8 +286,15 @@ pub struct ActiveRouter {
     pub mac: [u8; 6],
     /// Source address.
     pub address: [u8; 16],
+    /// When the source's row in `peers` was last written, nanoseconds of
+    /// `CLOCK_MONOTONIC`; 0 if it has none. One that repeats itself within
+    /// [`Instance::event_gap_ns`] changes this record only: finding its row takes
+    /// longer than all else together.
+    pub row_written_ns: u64,
+    /// Advertisements since then, which its row will count when it is next written.
+    pub unwritten: u32,
     /// Zero: a record is a cache line.
-    pub reserved: [u8; 16],
+    pub reserved: [u8; 4],
 }
 
 /// When events of each kind were last sent for one virtual router, in
@@ -314,7 +394,9 @@ pub struct UnicastPeer {
     pub reserved: [u8; 4],
 }
 
-/// One peer's last valid advertisement.
+/// One peer's last valid advertisement. Of the Active router's that say the same
+/// within [`Instance::event_gap_ns`], a tenth of the interval, only the first is
+/// written here; see [`ActiveRouter::row_written_ns`].
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 pub struct Peer {
@@ -420,6 +502,45 @@ pub struct Event {
     pub reserved: [u8; 4],
 }
 
+/// An advertisement that names one of our virtual routers, as the kernel program saw
+/// it.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Dumped {
+    /// Arrival, nanoseconds of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Interface.
+    pub ifindex: u32,
+    /// Advertised interval in centiseconds (version 2: seconds × 100).
+    pub interval_cs: u16,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// Advertised version, 2 or 3.
+    pub version: u8,
+    /// Advertised priority.
+    pub priority: u8,
+    /// Number of addresses that it says it has.
+    pub address_count: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// 1 if it was sent to the multicast group.
+    pub to_group: u8,
+    /// As [`Refused::reason`]; [`Counter::Accepted`]'s place if it is valid.
+    pub reason: u8,
+    /// Source link-layer address.
+    pub mac: [u8; 6],
+    /// Source address.
+    pub address: [u8; 16],
+    /// [`Instance::state`] at the time.
+    pub state: u8,
+    /// [`InstanceRow::consume`] at the time.
+    pub consume: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $field:ident $variant:ident,)+) => {
         /// Why a count goes up. One variant per field of [`Counters`], in its order.
@@ -479,10 +600,14 @@ counters! {
     checksum_with_group ChecksumWithGroup,
     /// Of these, version 3 with another address list than ours.
     address_list_differs AddressListDiffers,
+    /// Of the valid ones, kept from the host's stack ([`InstanceRow::consume`]).
+    consumed Consumed,
     /// ARP and neighbour advertisement claims of a watched address by a stranger.
     foreign_claims ForeignClaims,
     /// Events that found the ring full.
     events_lost EventsLost,
+    /// Advertisements that `harrier dump` did not show, because its ring was full.
+    dumps_lost DumpsLost,
     /// Refused: the frame ends before its headers say.
     truncated Truncated,
     /// Refused: IP version or header length is impossible.
@@ -531,6 +656,11 @@ counters! {
 const _: () = {
     assert!(size_of::<InstanceKey>() == 8);
     assert!(size_of::<Instance>() == 64);
+    assert!(size_of::<Bucket>() == 8);
+    assert!(size_of::<InstanceRow>() == 80);
+    // One word, for `InstanceRow`.
+    assert!(offset_of!(Instance, index) / 8 == offset_of!(Instance, priority) / 8);
+    assert!(offset_of!(Instance, index) / 8 == offset_of!(Instance, state) / 8);
     assert!(size_of::<ActiveRouter>() == 64);
     assert!(size_of::<Told>() == 64);
     assert!(size_of::<Refused>() == 64);
@@ -541,6 +671,7 @@ const _: () = {
     assert!(size_of::<Vip>() == 4);
     assert!(size_of::<Claim>() == 32);
     assert!(size_of::<Event>() == 56);
+    assert!(size_of::<Dumped>() == 48);
     assert!(size_of::<Counters>() == 8 * Counter::ALL.len());
     // `Refused::reason` has room for each.
     assert!(Counter::ALL.len() <= 256);

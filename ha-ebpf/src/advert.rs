@@ -13,7 +13,7 @@ use ha_common::{
 };
 
 use crate::{
-    limit,
+    dump, limit,
     maps::{self, ACTIVES, PEERS, TOLD},
     refusal,
     verdict::{self, Denied},
@@ -29,14 +29,16 @@ struct Arrival<'a> {
     advert: &'a Advert,
 }
 
-/// Hears an advertisement that arrived on `ifindex`.
+/// Hears an advertisement that arrived on `ifindex`, and says whether it is to be
+/// consumed.
 ///
 /// # Errors
 /// If it is not valid, or not for one of our virtual routers.
 #[inline(always)]
-pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Result<(), Denied> {
+pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Result<bool, Denied> {
     let family = header.family.code();
-    let instance = maps::instance(ifindex, header.vrid, family).ok_or(Denied::NotConfigured)?;
+    let row = maps::instance(ifindex, header.vrid, family).ok_or(Denied::NotConfigured)?;
+    let instance = &row.instance;
     let validated = vrrp::validate(window, header, instance, |source| {
         maps::is_unicast_peer(ifindex, header.vrid, family, source)
     });
@@ -44,10 +46,12 @@ pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Resu
         Ok(advert) => advert,
         Err(reason) => {
             refusal::hear(header, instance, ifindex, reason);
+            dump::show(header, row, ifindex, reason.counter());
             return Err(Denied::Refused(reason));
         }
     };
     count(&advert);
+    dump::show(header, row, ifindex, Counter::Accepted);
     let arrival = Arrival {
         // SAFETY: reads the clock.
         now_ns: unsafe { bpf_ktime_get_ns() },
@@ -57,47 +61,42 @@ pub(crate) fn hear<W: Window>(window: &W, header: &Header, ifindex: u32) -> Resu
         instance,
         advert: &advert,
     };
-    let known = update_peer(&arrival);
     let Some(record) = ACTIVES.get_ptr_mut(instance.index) else {
-        return Ok(());
+        return Ok(false);
     };
+    let known = arrival.note_in_row(record);
     let told = match instance.state {
-        abi::STATE_BACKUP => hear_as_backup(&arrival, record),
-        abi::STATE_ACTIVE => hear_as_active(&arrival, record),
+        abi::STATE_BACKUP => hear_as_backup(&arrival, record, known),
+        abi::STATE_ACTIVE => hear_as_active(&arrival, record, known),
         _ => false,
     };
     if !known && !told {
         arrival.tell_once(abi::EVENT_NEW_PEER);
     }
-    Ok(())
+    let takes_part = matches!(instance.state, abi::STATE_BACKUP | abi::STATE_ACTIVE);
+    Ok(row.consume != 0 && takes_part)
 }
 
 #[inline(always)]
 fn count(advert: &Advert) {
-    verdict::count(Counter::Accepted);
-    if advert.has_pseudo_header {
-        verdict::count(Counter::ChecksumWithPseudoHeader);
-    }
-    if advert.message_only_checksum {
-        verdict::count(Counter::ChecksumMessageOnly);
-    }
-    if advert.group_in_checksum {
-        verdict::count(Counter::ChecksumWithGroup);
-    }
-    if advert.address_mismatch {
-        verdict::count(Counter::AddressListDiffers);
-    }
+    verdict::count_those([
+        (Counter::Accepted, true),
+        (Counter::ChecksumWithPseudoHeader, advert.has_pseudo_header),
+        (Counter::ChecksumMessageOnly, advert.message_only_checksum),
+        (Counter::ChecksumWithGroup, advert.group_in_checksum),
+        (Counter::AddressListDiffers, advert.address_mismatch),
+    ]);
 }
 
 /// Returns whether an event was sent.
 #[inline(always)]
-fn hear_as_backup(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool {
+fn hear_as_backup(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter, known: bool) -> bool {
     match arrival.standing(Role::Backup) {
         Standing::Release => arrival.tell_release(),
         Standing::Wins => {
             let news = arrival.is_news(record);
             let sent = news && arrival.tell_once(abi::EVENT_CHANGED);
-            arrival.store(record, sent || !news);
+            arrival.store(record, sent || !news, known);
             sent
         }
         // Who held us back has become one that we preempt. Of others nothing follows:
@@ -108,7 +107,7 @@ fn hear_as_backup(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool
 
 /// Returns whether an event was sent.
 #[inline(always)]
-fn hear_as_active(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool {
+fn hear_as_active(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter, known: bool) -> bool {
     match arrival.standing(Role::Active) {
         Standing::Release => arrival.tell_release(),
         Standing::Wins => {
@@ -116,20 +115,21 @@ fn hear_as_active(arrival: &Arrival<'_>, record: *mut abi::ActiveRouter) -> bool
             let sent = arrival.tell_outranked();
             // One that was held back counts as not told, so that it is told as
             // `CHANGED` once we are Backup.
-            arrival.store(record, sent || !news);
+            arrival.store(record, sent || !news, known);
             sent
         }
         Standing::Loses => arrival.tell_once(abi::EVENT_LOSING),
     }
 }
 
-/// Updates the source's row; `false` if it has none.
+/// Updates the source's row, in which `adverts` more are counted; `false` if it has
+/// none.
 #[inline(always)]
 #[allow(
     clippy::multiple_unsafe_ops_per_block,
     reason = "one reason holds for all of them"
 )]
-fn update_peer(arrival: &Arrival<'_>) -> bool {
+fn update_peer(arrival: &Arrival<'_>, adverts: u64) -> bool {
     let advert = arrival.advert;
     let key = abi::PeerKey {
         ifindex: arrival.ifindex,
@@ -145,7 +145,7 @@ fn update_peer(arrival: &Arrival<'_>) -> bool {
     // program runs. Other CPUs and the daemon may look at it: it is only touched
     // by value, field by field, the time last.
     unsafe {
-        (*row).adverts = (*row).adverts.wrapping_add(1);
+        (*row).adverts = (*row).adverts.wrapping_add(adverts);
         (*row).interval_cs = advert.interval.0;
         (*row).priority = advert.priority.0;
         (*row).version = advert.version.number();
@@ -158,6 +158,51 @@ fn update_peer(arrival: &Arrival<'_>) -> bool {
 }
 
 impl Arrival<'_> {
+    /// Updates the source's row, unless it would only say again what it said a
+    /// moment ago; `false` if it has none.
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn note_in_row(&self, record: *mut abi::ActiveRouter) -> bool {
+        if !self.is_from(record) {
+            return update_peer(self, 1);
+        }
+        // SAFETY: the slot of an array map is valid and aligned for as long as the
+        // program runs, and is only touched by value.
+        let (written_ns, unwritten) = unsafe { ((*record).row_written_ns, (*record).unwritten) };
+        let repeats = self.repeats(record);
+        if repeats && !limit::is_due(self.now_ns, written_ns, self.instance.event_gap_ns) {
+            // SAFETY: as above.
+            unsafe { (*record).unwritten = unwritten.wrapping_add(1) };
+            return true;
+        }
+        let known = update_peer(self, u64::from(unwritten).wrapping_add(1));
+        if repeats {
+            self.row_is_written(record, known);
+        } else if unwritten != 0 {
+            // SAFETY: as above.
+            unsafe { (*record).unwritten = 0 };
+        }
+        known
+    }
+
+    /// Records whether and when the row of the record's source was written.
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn row_is_written(&self, record: *mut abi::ActiveRouter, known: bool) {
+        // SAFETY: the slot of an array map is valid and aligned for as long as the
+        // program runs, and is only written by value.
+        unsafe {
+            (*record).row_written_ns = if known { self.now_ns } else { 0 };
+            (*record).unwritten = 0;
+        }
+    }
+
     #[inline(always)]
     fn standing(&self, role: Role) -> Standing {
         let own = Contender {
@@ -244,37 +289,42 @@ impl Arrival<'_> {
             && u128::from_ne_bytes(address) == u128::from_ne_bytes(self.advert.source.0)
     }
 
+    /// Whether it says what the record says.
+    #[inline(always)]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one reason holds for all of them"
+    )]
+    fn repeats(&self, record: *mut abi::ActiveRouter) -> bool {
+        // SAFETY: the slot of an array map is valid and aligned for as long as
+        // the program runs, and is only read by value.
+        let (priority, interval_cs) = unsafe { ((*record).priority, (*record).interval_cs) };
+        priority == self.advert.priority.0
+            && interval_cs == self.advert.interval.0
+            && self.is_from(record)
+    }
+
     /// Whether the daemon does not know yet that this source holds back
     /// Active_Down with this priority and interval.
     #[inline(always)]
-    #[allow(
-        clippy::multiple_unsafe_ops_per_block,
-        reason = "one reason holds for all of them"
-    )]
     fn is_news(&self, record: *mut abi::ActiveRouter) -> bool {
         // SAFETY: the slot of an array map is valid and aligned for as long as
         // the program runs, and is only read by value.
-        let (told, priority, interval_cs, address) = unsafe {
-            (
-                (*record).told,
-                (*record).priority,
-                (*record).interval_cs,
-                (*record).address,
-            )
-        };
-        told == 0
-            || priority != self.advert.priority.0
-            || interval_cs != self.advert.interval.0
-            || u128::from_ne_bytes(address) != u128::from_ne_bytes(self.advert.source.0)
+        let told = unsafe { (*record).told };
+        told == 0 || !self.repeats(record)
     }
 
-    /// Records that this advertisement holds back Active_Down.
+    /// Records that this advertisement holds back Active_Down. `told`: the daemon
+    /// knows; `known`: its source has a row.
     #[inline(always)]
     #[allow(
         clippy::multiple_unsafe_ops_per_block,
         reason = "one reason holds for all of them"
     )]
-    fn store(&self, record: *mut abi::ActiveRouter, told: bool) {
+    fn store(&self, record: *mut abi::ActiveRouter, told: bool, known: bool) {
+        if !self.is_from(record) {
+            self.row_is_written(record, known);
+        }
         // SAFETY: the slot of an array map is valid and aligned for as long as
         // the program runs. Other CPUs and the daemon may look at it: it is only
         // touched by value, field by field, the time last.

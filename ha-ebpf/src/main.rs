@@ -6,16 +6,18 @@
 //! - [`maps`]: the maps, as `ha_common::abi` describes them
 //! - [`advert`]: what a valid advertisement changes
 //! - [`refusal`]: what a refused advertisement changes
+//! - [`dump`]: what people see while they look
 //! - [`limit`]: how often the daemon is told
 //! - [`neighbour`]: what a claim of a watched address changes
 //! - [`verdict`]: counters and events
 //!
 //! The entry point turns the result into a verdict in one exhaustive match.
-//! Today every frame passes: a refused advertisement is counted, and the stack
-//! finds no one who listens to it.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+//! Every frame passes but an advertisement that is recorded and to be consumed. A
+//! refused one is counted, and the stack finds no one who listens to it.
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 mod advert;
+mod dump;
 mod limit;
 mod maps;
 mod neighbour;
@@ -38,6 +40,8 @@ enum Heard {
     Other,
     /// A valid advertisement for one of our virtual routers.
     Advertisement,
+    /// The same, and nobody else on this host is to hear it.
+    Consumed,
     /// A claim of some address, ours or not.
     Claim,
 }
@@ -48,6 +52,10 @@ enum Heard {
 pub(crate) fn harrier(ctx: XdpContext) -> u32 {
     match hear(&ctx) {
         Ok(Heard::Other | Heard::Advertisement | Heard::Claim) => xdp_action::XDP_PASS,
+        Ok(Heard::Consumed) => {
+            verdict::count(Counter::Consumed);
+            xdp_action::XDP_DROP
+        }
         Err(Denied::NotConfigured) => {
             verdict::count(Counter::NotConfigured);
             xdp_action::XDP_PASS
@@ -66,8 +74,11 @@ fn hear(ctx: &XdpContext) -> Result<Heard, Denied> {
     match wire::classify(&window).map_err(Denied::Refused)? {
         Frame::Other => Ok(Heard::Other),
         Frame::Advertisement(header) => {
-            advert::hear(&window, &header, window::ifindex(ctx))?;
-            Ok(Heard::Advertisement)
+            if advert::hear(&window, &header, window::ifindex(ctx))? {
+                Ok(Heard::Consumed)
+            } else {
+                Ok(Heard::Advertisement)
+            }
         }
         Frame::Claim(claim) => {
             neighbour::hear(&claim, window::ifindex(ctx));

@@ -14,10 +14,18 @@ const MAX_INSTANCES: usize = 1024;
 const MAX_PEERS: usize = MAX_INSTANCES * abi::PEERS_PER_INSTANCE as usize;
 const MAX_VIPS: usize = 4096;
 
-/// Configured virtual routers.
+/// Flag of the maps that the daemon has in its memory.
+const MMAPABLE: usize = aya_ebpf::bindings::BPF_F_MMAPABLE as usize;
+
+/// Where in [`INSTANCES`] the virtual routers of a bucket begin.
+#[btf_map(name = "buckets")]
+pub(crate) static BUCKETS: Array<abi::Bucket, { abi::BUCKETS as usize }, MMAPABLE> = Array::new();
+
+/// Configured virtual routers, by slot. A hash map would cost every packet of VRRP
+/// three times as much: here the key is compared where it is, and no function
+/// of the kernel called.
 #[btf_map(name = "instances")]
-pub(crate) static INSTANCES: HashMap<abi::InstanceKey, abi::Instance, MAX_INSTANCES> =
-    HashMap::new();
+pub(crate) static INSTANCES: Array<abi::InstanceRow, MAX_INSTANCES, MMAPABLE> = Array::new();
 
 /// Watched addresses.
 #[btf_map(name = "vips")]
@@ -33,14 +41,9 @@ pub(crate) static UNICAST_PEERS: HashMap<abi::PeerKey, abi::UnicastPeer, MAX_PEE
 #[btf_map(name = "peers")]
 pub(crate) static PEERS: HashMap<abi::PeerKey, abi::Peer, MAX_PEERS> = HashMap::new();
 
-/// The advertisement that holds back Active_Down, by slot. The daemon maps it
-/// into its memory, so that looking at a record costs it no system call.
+/// The advertisement that holds back Active_Down, by slot.
 #[btf_map(name = "actives")]
-pub(crate) static ACTIVES: Array<
-    abi::ActiveRouter,
-    MAX_INSTANCES,
-    { aya_ebpf::bindings::BPF_F_MMAPABLE as usize },
-> = Array::new();
+pub(crate) static ACTIVES: Array<abi::ActiveRouter, MAX_INSTANCES, MMAPABLE> = Array::new();
 
 /// The last refused advertisement, by slot.
 #[btf_map(name = "refusals")]
@@ -65,19 +68,34 @@ pub(crate) static COUNTERS: PerCpuArray<abi::Counters, 1> = PerCpuArray::new();
 #[btf_map(name = "events")]
 pub(crate) static EVENTS: RingBuf<(), { abi::EVENTS_BYTES as usize }> = RingBuf::new();
 
-/// The virtual router (`ifindex`, `vrid`, `family`), if it is configured.
+/// What `harrier dump` shows: a ring of [`abi::Dumped`].
+#[btf_map(name = "dump")]
+pub(crate) static DUMP: RingBuf<(), { abi::DUMP_BYTES as usize }> = RingBuf::new();
+
+/// The row of the virtual router (`ifindex`, `vrid`, `family`), if it is configured.
 #[inline(always)]
-pub(crate) fn instance(ifindex: u32, vrid: u8, family: u8) -> Option<&'static abi::Instance> {
+pub(crate) fn instance(ifindex: u32, vrid: u8, family: u8) -> Option<&'static abi::InstanceRow> {
     let key = abi::InstanceKey {
         ifindex,
         vrid,
         family,
         reserved: [0; 2],
     };
-    // SAFETY: the program only reads instances, and only while it runs. The
-    // daemon replaces whole values; should it do so twice meanwhile, this one
-    // advertisement is judged by fields of both, each of them valid.
-    unsafe { INSTANCES.get(key) }
+    let mut next = BUCKETS.get(key.bucket())?.first;
+    let mut steps = 0;
+    while steps < abi::LONGEST_CHAIN {
+        if next == 0 {
+            return None;
+        }
+        // The daemon may write the row meanwhile; see `abi::InstanceRow`.
+        let row = INSTANCES.get(next.wrapping_sub(1))?;
+        if bytemuck::cast::<_, u64>(row.key) == bytemuck::cast::<_, u64>(key) {
+            return Some(row);
+        }
+        next = row.next;
+        steps = steps.wrapping_add(1);
+    }
+    None
 }
 
 /// Whether the virtual router (`ifindex`, `vrid`, `family`) may be sent

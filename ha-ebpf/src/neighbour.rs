@@ -26,9 +26,10 @@ pub(crate) fn hear(claim: &Claim, ifindex: u32) {
     let Some(vip) = (unsafe { VIPS.get(key) }) else {
         return;
     };
-    let Some(instance) = maps::instance(ifindex, vip.vrid, vip.family) else {
+    let Some(row) = maps::instance(ifindex, vip.vrid, vip.family) else {
         return;
     };
+    let instance = &row.instance;
     // A peer with the same virtual MAC address claims nothing else than we do: for
     // the clients the address is where it was.
     if same_mac(claim.mac.0, instance.own_mac) {

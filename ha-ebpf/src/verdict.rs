@@ -20,20 +20,28 @@ pub(crate) enum Denied {
 /// Adds one to a counter of this CPU.
 #[inline(always)]
 pub(crate) fn count(counter: Counter) {
-    let Some(counters) = COUNTERS.get_ptr_mut(0) else {
+    count_those([(counter, true)]);
+}
+
+/// Adds one to each counter of this CPU that is due.
+#[inline(always)]
+pub(crate) fn count_those<const N: usize>(counters: [(Counter, bool); N]) {
+    let Some(row) = COUNTERS.get_ptr_mut(0) else {
         return;
     };
-    let place = counter as usize;
-    if place >= Counter::ALL.len() {
-        return;
+    for (counter, due) in counters {
+        let place = counter as usize;
+        if !due || place >= Counter::ALL.len() {
+            continue;
+        }
+        // SAFETY: `Counters` is that many `u64`s without padding, and `place` is
+        // one of them.
+        let slot = unsafe { row.cast::<u64>().add(place) };
+        // SAFETY: the slot is valid while the program runs, and no other program
+        // runs on this CPU meanwhile.
+        let slot = unsafe { &mut *slot };
+        *slot = slot.wrapping_add(1);
     }
-    // SAFETY: `Counters` is that many `u64`s without padding, and `place` is
-    // one of them.
-    let slot = unsafe { counters.cast::<u64>().add(place) };
-    // SAFETY: the slot is valid while the program runs, and no other program
-    // runs on this CPU meanwhile.
-    let slot = unsafe { &mut *slot };
-    *slot = slot.wrapping_add(1);
 }
 
 /// Sends `event` to the daemon and says whether there was room for it.

@@ -14,6 +14,8 @@ mod claims;
 mod election;
 #[path = "kernel/host.rs"]
 mod host;
+#[path = "kernel/instances.rs"]
+mod instances;
 #[path = "kernel/ladder.rs"]
 mod ladder;
 /// The simulator's model of the program, which is held against it here.

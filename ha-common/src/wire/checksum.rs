@@ -47,10 +47,9 @@ impl Sum {
     /// Adds sixteen octets that start at an even offset.
     #[inline(always)]
     #[must_use]
-    pub const fn add_16(self, octets: [u8; 16]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
-        self.add_8([a, b, c, d, e, f, g, h])
-            .add_8([i, j, k, l, m, n, o, p])
+    pub fn add_16(self, octets: [u8; 16]) -> Self {
+        let [high, low] = bytemuck::cast::<_, [[u8; 8]; 2]>(octets);
+        self.add_8(high).add_8(low)
     }
 
     /// Adds another sum.

@@ -32,10 +32,10 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
     let Some(first) = window.bytes_at::<8>(START) else {
         return Err(Refusal::Truncated);
     };
-    let [version_ihl, _, total_high, total_low, ..] = first;
-    let header_len = usize::from(version_ihl & 0x0f) << 2;
-    let total_len = usize::from(u16::from_be_bytes([total_high, total_low]));
-    if version_ihl >> 4 != 4 || header_len < MIN_HEADER_LEN || total_len < header_len {
+    let word = u64::from_be_bytes(first);
+    let header_len = (word >> 56 & 0x0f) as usize * 4;
+    let total_len = (word >> 32 & 0xffff) as usize;
+    if word >> 60 != 4 || header_len < MIN_HEADER_LEN || total_len < header_len {
         return Err(Refusal::BadIpHeader);
     }
     let (Some(ttl_to_checksum), Some(source), Some(destination), Some(source_mac)) = (
@@ -58,10 +58,9 @@ pub(super) fn classify<W: Window>(window: &W) -> Result<Frame, Refusal> {
     if u16::from_be_bytes([fragment_high, fragment_low]) & FRAGMENT_MASK != 0 {
         return Err(Refusal::Fragment);
     }
-    let [a, b, c, d] = source;
     let carrier = vrrp::Carrier {
         family: AddressFamily::Ipv4,
-        source: RouterAddress([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        source: RouterAddress(bytemuck::cast([u32::from_ne_bytes(source), 0, 0, 0])),
         source_mac,
         to_group: u32::from_ne_bytes(destination) == u32::from_ne_bytes(vrrp::IPV4_GROUP.octets()),
         destination: Sum::new().add_4(destination),

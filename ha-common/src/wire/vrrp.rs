@@ -97,8 +97,8 @@ pub struct Header {
     /// Octets in the message by the IP header, at least 8. The frame holds
     /// them all, or more than any advertisement may have.
     length: usize,
-    /// The message's first 8 octets.
-    fixed: [u8; FIXED_LEN],
+    /// The message's first 8 octets, the first one lowest.
+    fixed: u64,
 }
 
 impl Header {
@@ -113,7 +113,7 @@ impl Header {
     #[inline(always)]
     #[must_use]
     pub const fn interval(&self) -> Centiseconds {
-        let [_, _, _, _, high, low, _, _] = self.fixed;
+        let (high, low) = (octet(self.fixed, 4), octet(self.fixed, 5));
         Centiseconds(match self.version {
             Version::V2 => (low as u16).wrapping_mul(100),
             Version::V3 => u16::from_be_bytes([high, low]) & INTERVAL_MASK,
@@ -125,9 +125,8 @@ impl Header {
     #[inline(always)]
     #[must_use]
     pub const fn auth_type(&self) -> Option<u8> {
-        let [_, _, _, _, auth_type, ..] = self.fixed;
         match self.version {
-            Version::V2 => Some(auth_type),
+            Version::V2 => Some(octet(self.fixed, 4)),
             Version::V3 => None,
         }
     }
@@ -181,7 +180,8 @@ pub(super) fn header<W: Window>(window: &W, carrier: Carrier) -> Result<Header, 
     ) else {
         return Err(Refusal::Truncated);
     };
-    let [version_type, vrid, priority, address_count, ..] = fixed;
+    let fixed = u64::from_le_bytes(fixed);
+    let version_type = octet(fixed, 0);
     let version = match (version_type >> 4, family) {
         (2, AddressFamily::Ipv4) => Version::V2,
         (3, _) => Version::V3,
@@ -193,9 +193,9 @@ pub(super) fn header<W: Window>(window: &W, carrier: Carrier) -> Result<Header, 
     Ok(Header {
         family,
         version,
-        vrid,
-        priority: Priority(priority),
-        address_count,
+        vrid: octet(fixed, 1),
+        priority: Priority(octet(fixed, 2)),
+        address_count: octet(fixed, 3),
         source,
         source_mac,
         to_group,
@@ -205,6 +205,16 @@ pub(super) fn header<W: Window>(window: &W, carrier: Carrier) -> Result<Header, 
         length,
         fixed,
     })
+}
+
+/// The octet in `place`, 0 to 7, of a word that has its first octet lowest. Octets
+/// that are taken out of an array stay octets in the kernel program, of which it
+/// then makes words again.
+#[inline(always)]
+const fn octet(word: u64, place: u32) -> u8 {
+    #[allow(clippy::cast_possible_truncation, reason = "the lowest octet is meant")]
+    let octet = (word >> (8 * place)) as u8;
+    octet
 }
 
 /// The pseudo-header of RFC 9568 §5.2.8 and RFC 8200 §8.1 for a message of

@@ -1,49 +1,70 @@
-//! The ring of what cannot wait for a deadline.
+//! The rings: what cannot wait for a deadline, and what `harrier dump` shows.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::{
+    marker::PhantomData,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use aya::maps::{Map, MapData, RingBuf};
-use ha_common::abi::{self, Event};
+use bytemuck::AnyBitPattern;
+use ha_common::abi::{Dumped, Event};
 
 use super::MapError;
 
-/// The daemon's end of the ring `events`. There can be only one.
+/// The daemon's end of a ring of `T`. There can be only one.
 ///
-/// The kernel wakes a waiter only for an event that finds the ring read empty,
+/// The kernel wakes a waiter only for an entry that finds the ring read empty,
 /// so whoever waits reads until [`next`](Self::next) returns `None`, or looks
 /// again by itself.
-pub struct EventRing {
+pub struct Ring<T> {
     ring: RingBuf<MapData>,
+    name: &'static str,
+    entries: PhantomData<T>,
 }
 
-impl EventRing {
-    pub(super) fn new(map: Map) -> Result<Self, MapError> {
+/// `events`: what cannot wait for a deadline.
+pub type EventRing = Ring<Event>;
+
+/// `dump`: advertisements as the kernel program sees them.
+pub type DumpRing = Ring<Dumped>;
+
+impl<T: AnyBitPattern> Ring<T> {
+    pub(super) fn new(map: Map, name: &'static str) -> Result<Self, MapError> {
         let ring = RingBuf::try_from(map).map_err(|source| MapError {
             operation: "open",
-            map: abi::map::EVENTS,
+            map: name,
             source,
         })?;
-        Ok(Self { ring })
+        Ok(Self {
+            ring,
+            name,
+            entries: PhantomData,
+        })
     }
 
-    /// The oldest event not yet taken, or `None` if there is none.
+    /// The oldest entry not yet taken, or `None` if there is none.
     // Not an iterator: it goes on after `None`.
     #[allow(clippy::should_implement_trait, reason = "it goes on after `None`")]
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next(&mut self) -> Option<T> {
         loop {
             let entry = self.ring.next()?;
             match bytemuck::try_pod_read_unaligned(&entry) {
-                Ok(event) => return Some(event),
+                Ok(entry) => return Some(entry),
                 Err(error) => {
-                    tracing::error!(octets = entry.len(), %error, "an event of unknown layout");
+                    tracing::error!(
+                        ring = self.name,
+                        octets = entry.len(),
+                        %error,
+                        "an entry of unknown layout"
+                    );
                 }
             }
         }
     }
 }
 
-/// Readable when there are events.
-impl AsFd for EventRing {
+/// Readable when there are entries.
+impl<T> AsFd for Ring<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ring.as_fd()
     }

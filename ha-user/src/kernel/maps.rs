@@ -11,10 +11,10 @@ use aya::{
 };
 use bytemuck::Pod;
 use ha_common::abi::{
-    self, Claim, Counter, Counters, Instance, InstanceKey, Peer, PeerKey, UnicastPeer, Vip, VipKey,
+    self, Claim, Counter, Counters, InstanceKey, Peer, PeerKey, UnicastPeer, Vip, VipKey,
 };
 
-use super::{AbiPod, Actives, EventRing, MapError, Refusals, Slots};
+use super::{AbiPod, Actives, DumpRing, EventRing, Instances, MapError, Refusals, Slots};
 
 /// Every map, ready to be given to whoever works with it.
 pub struct Maps {
@@ -42,6 +42,8 @@ pub struct Maps {
     pub counters_view: CounterMap,
     /// What cannot wait for a deadline.
     pub events: EventRing,
+    /// Advertisements as they are seen, while [`Instances::set_dump`] says so.
+    pub dump: DumpRing,
 }
 
 impl Maps {
@@ -57,10 +59,10 @@ impl Maps {
         let counters = take(ebpf, abi::map::COUNTERS)?;
         let counters_view = again(&counters, abi::map::COUNTERS)?;
         Ok(Self {
-            instances: Instances(Table::new(
-                take(ebpf, abi::map::INSTANCES)?,
-                abi::map::INSTANCES,
-            )?),
+            instances: Instances::new(
+                &take(ebpf, abi::map::INSTANCES)?,
+                &take(ebpf, abi::map::BUCKETS)?,
+            )?,
             vips: Vips {
                 vips: Table::new(take(ebpf, abi::map::VIPS)?, abi::map::VIPS)?,
                 claims: Table::new(claims_of_vips, abi::map::CLAIMS)?,
@@ -71,7 +73,7 @@ impl Maps {
             )?),
             peers: Peers(Table::new(peers, abi::map::PEERS)?),
             peers_view: Peers(Table::new(peers_view, abi::map::PEERS)?),
-            actives: Actives::new(actives)?,
+            actives: Actives::new(&actives)?,
             slots: Slots::new(
                 actives_to_clear,
                 refusals_to_clear,
@@ -81,7 +83,8 @@ impl Maps {
             claims: Claims(Table::new(claims, abi::map::CLAIMS)?),
             counters: CounterMap::new(counters)?,
             counters_view: CounterMap::new(counters_view)?,
-            events: EventRing::new(take(ebpf, abi::map::EVENTS)?)?,
+            events: EventRing::new(take(ebpf, abi::map::EVENTS)?, abi::map::EVENTS)?,
+            dump: DumpRing::new(take(ebpf, abi::map::DUMP)?, abi::map::DUMP)?,
         })
     }
 }
@@ -195,27 +198,6 @@ impl<K: Pod, V: Pod> Table<K, V> {
 /// Whether `peer` is one of the virtual router `instance`.
 fn is_peer_of(peer: &PeerKey, instance: &InstanceKey) -> bool {
     (peer.ifindex, peer.vrid, peer.family) == (instance.ifindex, instance.vrid, instance.family)
-}
-
-/// `instances`: what the kernel is told of each virtual router.
-pub struct Instances(Table<InstanceKey, Instance>);
-
-impl Instances {
-    /// Tells the kernel of a virtual router, or of its new state.
-    ///
-    /// # Errors
-    /// If the map is full or the kernel refuses.
-    pub fn publish(&self, key: &InstanceKey, instance: &Instance) -> Result<(), MapError> {
-        self.0.write(key, instance)
-    }
-
-    /// Makes the kernel forget a virtual router; fine if it does not know it.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn withdraw(&self, key: &InstanceKey) -> Result<(), MapError> {
-        self.0.remove(key)
-    }
 }
 
 /// `vips`: the addresses whose claims are watched.

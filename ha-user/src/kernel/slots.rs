@@ -1,57 +1,21 @@
 //! The maps that are arrays with one slot per virtual router.
 
-use std::{
-    io,
-    ptr::{self, NonNull},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aya::maps::{self, Array, Map, MapData};
+use aya::maps::{Array, Map, MapData};
 use bytemuck::Pod;
 use ha_common::abi::{self, ActiveRouter, Refused, Told};
-use rustix::mm;
 
-use super::{AbiPod, MapError, maps::failed};
+use super::{AbiPod, MapError, mapped::Mapped, maps::failed};
 
 /// `actives`: by slot, the advertisement that holds back Active_Down.
 ///
-/// The map is in our memory (`BPF_F_MMAPABLE`, Linux 5.5): reading a record is
-/// no system call.
-pub struct Actives {
-    records: NonNull<ActiveRouter>,
-    slots: usize,
-    bytes: usize,
-}
-
-// SAFETY: the mapping belongs to this value alone and is valid in every thread.
-unsafe impl Send for Actives {}
+/// The map is in our memory: reading a record is no system call.
+pub struct Actives(Mapped<ActiveRouter>);
 
 impl Actives {
-    pub(super) fn new(map: Map) -> Result<Self, MapError> {
-        let failed = |source| failed("map into memory", abi::map::ACTIVES)(source);
-        let Map::Array(data) = map else {
-            return Err(failed(maps::MapError::InvalidName {
-                name: abi::map::ACTIVES.to_owned(),
-            }));
-        };
-        let info = data.info().map_err(failed)?;
-        let slots = info.max_entries() as usize;
-        // The kernel lays values out in steps of eight octets, and so does the type.
-        const { assert!(size_of::<ActiveRouter>().is_multiple_of(8)) };
-        let bytes =
-            (slots * size_of::<ActiveRouter>()).next_multiple_of(rustix::param::page_size());
-        let (protection, flags) = (mm::ProtFlags::READ, mm::MapFlags::SHARED);
-        // SAFETY: a new mapping at an address of the kernel's choice disturbs
-        // nothing. It holds the map itself, so the descriptor may go.
-        let start = unsafe { mm::mmap(ptr::null_mut(), bytes, protection, flags, data.fd(), 0) }
-            .map_err(|error| failed(io::Error::from(error).into()))?;
-        let records = NonNull::new(start.cast::<ActiveRouter>())
-            .ok_or_else(|| failed(io::Error::from(io::ErrorKind::OutOfMemory).into()))?;
-        Ok(Self {
-            records,
-            slots,
-            bytes,
-        })
+    pub(super) fn new(map: &Map) -> Result<Self, MapError> {
+        Mapped::to_read(map, abi::map::ACTIVES).map(Self)
     }
 
     /// The record in slot `index` ([`Instance::index`](ha_common::abi::Instance::index)). The kernel may write it
@@ -61,22 +25,7 @@ impl Actives {
     /// If there is no such slot.
     #[must_use]
     pub fn read(&self, index: u32) -> ActiveRouter {
-        let index = index as usize;
-        assert!(index < self.slots, "the map `actives` has no slot {index}");
-        // SAFETY: the mapping holds `slots` records, of which this is one.
-        let record = unsafe { self.records.add(index) };
-        // SAFETY: it stays mapped as long as `self`, is aligned to its page and to
-        // the record's size, and every bit pattern is a record.
-        unsafe { record.read_volatile() }
-    }
-}
-
-impl Drop for Actives {
-    fn drop(&mut self) {
-        // SAFETY: nobody else knows of the mapping, and no reference into it is
-        // ever given out.
-        let unmapped = unsafe { mm::munmap(self.records.as_ptr().cast(), self.bytes) };
-        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+        self.0.read(index)
     }
 }
 

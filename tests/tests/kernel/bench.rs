@@ -26,6 +26,8 @@ use rustix::{
 
 /// The loopback device, which `BPF_PROG_TEST_RUN` names as the ingress interface.
 pub(crate) const IFINDEX: u32 = 1;
+/// `XDP_DROP`.
+pub(crate) const DROP: u32 = 1;
 /// `XDP_PASS`.
 pub(crate) const PASS: u32 = 2;
 
@@ -141,6 +143,14 @@ impl Bench {
 
     /// Sends `frame` through the program, which has to pass it unchanged.
     pub(crate) fn run(&mut self, frame: &[u8]) -> Result<Outcome> {
+        let (verdict, outcome) = self.judge(frame)?;
+        ensure!(verdict == PASS, "verdict {verdict}");
+        Ok(outcome)
+    }
+
+    /// Sends `frame` through the program, which has to leave it unchanged; returns
+    /// its verdict too.
+    pub(crate) fn judge(&mut self, frame: &[u8]) -> Result<(u32, Outcome)> {
         let before = self.maps.counters.sum()?;
         let mut after_frame = vec![0; frame.len() + 64];
         let result = self
@@ -153,23 +163,19 @@ impl Bench {
                 ..TestRunOptions::default()
             })?;
         ensure!(
-            result.return_value == PASS,
-            "verdict {}",
-            result.return_value
-        );
-        ensure!(
             &after_frame[..result.data_size_out as usize] == frame,
             "the frame was changed"
         );
         let after = self.maps.counters.sum()?;
-        Ok(Outcome {
+        let outcome = Outcome {
             counts: Counter::ALL
                 .iter()
                 .map(|counter| (*counter, after.of(*counter) - before.of(*counter)))
                 .filter(|(_, by)| *by != 0)
                 .collect(),
             events: self.drain(),
-        })
+        };
+        Ok((result.return_value, outcome))
     }
 
     /// Sends `frame` through the program `times` times, and reads no events.

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytemuck::Zeroable as _;
 use ha_common::abi::{
     self, Counter, EVENT_BURST, EVENT_CHANGED, EVENT_LOSING, EVENT_NEW_PEER, EVENT_OUTRANKED,
@@ -202,6 +202,72 @@ fn a_backup_hears_in_silence_until_something_changes() -> Result<()> {
                 .is_empty()
         );
         ensure!(bench.maps.actives.read(slot(V3, 4)) == before);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_repeats_within_the_gap_is_counted_in_its_row_later() -> Result<()> {
+    isolated(|pins| {
+        let mut bench = Bench::new(pins)?;
+        let key = bench.admit(V3, PEER.into())?;
+        let row = |bench: &Bench| bench.maps.peers.read(&key)?.context("its row");
+        bench.change(V3, |it| it.event_gap_ns = FOR_EVER)?;
+        bench.run(&v3().build())?;
+        let first = row(&bench)?;
+        ensure!(first.adverts == 1);
+        for _ in 0..4 {
+            bench.run(&v3().build())?;
+        }
+        ensure!(row(&bench)? == first, "the row was written again");
+        let record = bench.maps.actives.read(slot(V3, 4));
+        ensure!(record.adverts == 5 && record.unwritten == 4, "{record:?}");
+        ensure!(record.row_written_ns == first.last_seen_ns, "{record:?}");
+        ensure!(record.last_seen_ns > first.last_seen_ns, "{record:?}");
+
+        // What is new is written at once, with those.
+        bench.run(&v3().with(|it| it.priority = 201).build())?;
+        let changed = row(&bench)?;
+        ensure!(
+            changed.adverts == 6 && changed.priority == 201,
+            "{changed:?}"
+        );
+        // What loses too, which changes no record.
+        bench.run(&v3().with(|it| it.priority = 201).build())?;
+        bench.run(&v3().with(|it| it.priority = 1).build())?;
+        let lost = row(&bench)?;
+        ensure!(lost.adverts == 8 && lost.priority == 1, "{lost:?}");
+        ensure!(bench.maps.actives.read(slot(V3, 4)).unwritten == 0);
+        // When the gap is over, the next one is written as it comes.
+        bench.run(&v3().with(|it| it.priority = 201).build())?;
+        bench.change(V3, |it| it.event_gap_ns = 0)?;
+        bench.run(&v3().with(|it| it.priority = 201).build())?;
+        ensure!(row(&bench)?.adverts == 10);
+
+        // A source without a row is told of however often it repeats itself, and
+        // another one's row is its own.
+        let other = v3().with(|it| it.source = BELOW.into()).build();
+        bench.change(V3, |it| it.event_gap_ns = FOR_EVER)?;
+        bench.forget(slot(V3, 4))?;
+        ensure!(bench.run(&other)?.kinds() == [EVENT_CHANGED]);
+        ensure!(bench.run(&other)?.kinds() == [EVENT_NEW_PEER]);
+        let record = bench.maps.actives.read(slot(V3, 4));
+        ensure!(
+            record.row_written_ns == 0 && record.unwritten == 0,
+            "{record:?}"
+        );
+        ensure!(row(&bench)?.adverts == 10);
+        let other_key = bench.admit(V3, BELOW.into())?;
+        for _ in 0..3 {
+            bench.run(&other)?;
+        }
+        let other_row = bench.maps.peers.read(&other_key)?.context("its row")?;
+        ensure!(other_row.adverts == 1, "{other_row:?}");
+        ensure!(bench.maps.actives.read(slot(V3, 4)).unwritten == 2);
+        // What was not written yet is not counted as another one's.
+        bench.run(&v3().build())?;
+        ensure!(row(&bench)?.adverts == 11);
+        ensure!(bench.maps.actives.read(slot(V3, 4)).unwritten == 0);
         Ok(())
     })
 }
@@ -549,13 +615,14 @@ fn an_instance_that_is_withdrawn_is_not_configured() -> Result<()> {
 }
 
 #[test]
-fn an_instance_without_a_slot_is_heard_all_the_same() -> Result<()> {
+fn an_instance_without_a_slot_is_refused_and_the_one_before_stays() -> Result<()> {
     isolated(|pins| {
         let mut bench = Bench::new(pins)?;
         let row = bench.admit(V3, PEER.into())?;
-        bench.change(V3, |it| it.index = abi::EVENTS_BYTES)?;
+        let refused = bench.change(V3, |it| it.index = abi::EVENTS_BYTES);
+        ensure!(refused.is_err_and(|error| error.to_string().contains("instances")));
         let outcome = bench.run(&v3().build())?;
-        ensure!(outcome.counters().contains(&Counter::Accepted) && outcome.events.is_empty());
+        ensure!(outcome.counters().contains(&Counter::Accepted));
         ensure!(
             bench
                 .maps

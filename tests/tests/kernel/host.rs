@@ -442,12 +442,24 @@ fn bpftool_shows_named_fields_and_numbers() -> Result<()> {
         for (map, fields) in [
             (
                 abi::map::INSTANCES,
-                &["state", "priority", "interval_cs", "own_address"][..],
+                &[
+                    "/key/ifindex",
+                    "/key/vrid",
+                    "/instance/state",
+                    "/instance/own_address",
+                ][..],
             ),
+            (abi::map::BUCKETS, &["first"]),
             (abi::map::VIPS, &["vrid", "family"]),
             (
                 abi::map::ACTIVES,
-                &["last_seen_ns", "priority", "address", "told"],
+                &[
+                    "last_seen_ns",
+                    "priority",
+                    "address",
+                    "told",
+                    "row_written_ns",
+                ],
             ),
             (
                 abi::map::REFUSALS,
@@ -476,7 +488,11 @@ fn bpftool_shows_named_fields_and_numbers() -> Result<()> {
             let row = &rows[0]["formatted"]["value"];
             ensure!(numbers_only(row), "{map}: {row}");
             for field in fields {
-                ensure!(!row[field].is_null(), "{map} has no field {field}: {row}");
+                let pointer = format!("/{}", field.trim_start_matches('/'));
+                ensure!(
+                    row.pointer(&pointer).is_some_and(|value| !value.is_null()),
+                    "{map} has no field {field}: {row}"
+                );
             }
         }
         let counters = dump(pins, abi::map::COUNTERS)?;

@@ -73,7 +73,9 @@ fn every_valid_form_is_accepted_and_recorded() -> Result<()> {
                 told: 1,
                 mac: PEER_MAC,
                 address: RouterAddress::from(frame.source).0,
-                reserved: [0; 16],
+                row_written_ns: peer.last_seen_ns,
+                unwritten: 0,
+                reserved: [0; 4],
             };
             ensure!(record == expected_record, "{name}: {record:?}");
             let told = bench.maps.slots.told(slot(frame.vrid, family))?;

@@ -30,9 +30,7 @@ pub(super) fn mixed(address: RouterAddress) -> u64 {
 /// The octets as two words, in an order that is the same on every machine.
 #[inline(always)]
 pub(super) fn halves(octets: [u8; 16]) -> (u64, u64) {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
-    (
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        u64::from_le_bytes([i, j, k, l, m, n, o, p]),
-    )
+    // Taken apart octet by octet, they would stay apart in the kernel program.
+    let [high, low] = bytemuck::cast::<_, [u64; 2]>(octets);
+    (u64::from_le(high), u64::from_le(low))
 }

@@ -1,7 +1,8 @@
 //! The ladder above the table of virtual routers.
 
 use super::{
-    AUTHENTICATION_LEN, FIXED_LEN, Header, IPV4_GROUP, digest, pseudo_header_rest, same_address,
+    AUTHENTICATION_LEN, FIXED_LEN, Header, IPV4_GROUP, digest, octet, pseudo_header_rest,
+    same_address,
 };
 use crate::{
     abi,
@@ -108,8 +109,8 @@ pub fn validate<W: Window>(
     }
     let addresses_at = header.offset.wrapping_add(FIXED_LEN);
 
-    let [_, _, _, _, auth_type, ..] = header.fixed;
-    let mut sum = Sum::new().add_8(header.fixed);
+    let auth_type = octet(header.fixed, 4);
+    let mut sum = Sum::new().add_8(header.fixed.to_le_bytes());
     let interval = header.interval();
     match header.version {
         Version::V3 => {
@@ -220,11 +221,15 @@ fn ipv4_list<W: Window>(window: &W, start: usize, count: usize, sum: Sum) -> Opt
     let mut index = 0;
     while index < count {
         let octets = window.bytes_at(start.wrapping_add(index << 2))?;
-        let [a, b, c, d] = octets;
         list.sum = list.sum.add_4(octets);
-        list.digest = list.digest.wrapping_add(digest::mixed(RouterAddress([
-            a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        ])));
+        list.digest = list
+            .digest
+            .wrapping_add(digest::mixed(RouterAddress(bytemuck::cast([
+                u32::from_ne_bytes(octets),
+                0,
+                0,
+                0,
+            ]))));
         index = index.wrapping_add(1);
     }
     Some(list)
