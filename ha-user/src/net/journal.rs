@@ -40,20 +40,14 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Adds `item`. An interface that is up is not worth a line: if it is ours it is
-    /// among the macvlans.
-    pub fn add(&mut self, item: &Item) {
+    /// Adds `item`; returns whether it was not there before. An interface that is up
+    /// is not worth a line: if it is ours it is among the macvlans.
+    pub fn add(&mut self, item: &Item) -> bool {
         match item {
-            Item::Address(address) => {
-                self.addresses.insert(address.into());
-            }
-            Item::Route(route) => {
-                self.routes.insert(route.into());
-            }
-            Item::Rule(rule) => {
-                self.rules.insert(rule.into());
-            }
-            Item::Link(_) => {}
+            Item::Address(address) => self.addresses.insert(address.into()),
+            Item::Route(route) => self.routes.insert(route.into()),
+            Item::Rule(rule) => self.rules.insert(rule.into()),
+            Item::Link(_) => false,
         }
     }
 

@@ -4,6 +4,9 @@
 //! which they became true. When the socket's queue overflows the kernel drops
 //! notifications and says so: everything is listed again then, and what differs
 //! from what was told before is told.
+//!
+//! Addresses with Harrier's mark are not told when they come: whoever put them
+//! there knows, and a takeover of a thousand would wake the watch for each.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -13,7 +16,8 @@ use std::{
 
 use ha_common::types::MacAddress;
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
@@ -21,9 +25,13 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use socket2::SockFilter;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::interface::{InterfaceAddress, interface_address, is_up, link_address};
+use super::{
+    host::PROTOCOL,
+    interface::{InterfaceAddress, interface_address, is_up, link_address},
+};
 
 /// What is listened to: `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` and
 /// `RTNLGRP_IPV6_IFADDR` (linux/rtnetlink.h).
@@ -55,14 +63,15 @@ pub enum HostChange {
         index: u32,
     },
     /// An address is on an interface, or is otherwise than before (no longer
-    /// tentative, say).
+    /// tentative, say). From Linux 5.18 on those with Harrier's mark are told only
+    /// where they are found in a list.
     AddressAdded {
         /// Index of the interface.
         index: u32,
         /// The address.
         address: InterfaceAddress,
     },
-    /// An address is off an interface.
+    /// An address is off an interface, whether it was told that it was there or not.
     AddressGone {
         /// Index of the interface.
         index: u32,
@@ -76,6 +85,10 @@ pub enum HostChange {
     },
     /// All that was there when the watch began has been told. Comes once.
     Listed,
+    /// Notifications were lost, and all that is there has been listed anew and told
+    /// as far as it differs. Of an address that was not told before, nobody could
+    /// tell that it is gone.
+    Relisted,
 }
 
 /// See the [module](self).
@@ -130,6 +143,7 @@ impl HostWatch {
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         enlarge(&socket)?;
+        leave_out_marked(&socket)?;
         for group in GROUPS {
             socket.add_membership(group)?;
         }
@@ -315,10 +329,12 @@ impl HostWatch {
                     self.take_address_gone(key, None);
                 }
                 self.listing = Listing::Nothing;
-                if !self.listed {
-                    self.listed = true;
-                    self.changes.push_back(HostChange::Listed);
-                }
+                self.changes.push_back(if self.listed {
+                    HostChange::Relisted
+                } else {
+                    HostChange::Listed
+                });
+                self.listed = true;
                 Ok(())
             }
             Listing::Nothing => Ok(()),
@@ -394,16 +410,58 @@ impl HostWatch {
     }
 
     fn take_address_gone(&mut self, key: (u32, IpAddr, u8), by: Option<u32>) {
-        if self.addresses.remove(&key).is_some() {
-            let (index, address, prefix_len) = key;
-            self.changes.push_back(HostChange::AddressGone {
-                index,
-                address,
-                prefix_len,
-                by,
-            });
-        }
+        self.addresses.remove(&key);
+        let (index, address, prefix_len) = key;
+        self.changes.push_back(HostChange::AddressGone {
+            index,
+            address,
+            prefix_len,
+            by,
+        });
     }
+}
+
+/// Keeps notifications of new addresses with Harrier's mark out of the queue. Lists
+/// have all of them.
+fn leave_out_marked(socket: &Socket) -> io::Result<()> {
+    // linux/bpf_common.h, linux/filter.h.
+    const LOAD_WORD: u16 = 0x20;
+    const LOAD_HALF: u16 = 0x28;
+    const LOAD_OCTET_AT_X: u16 = 0x50;
+    const LOAD_NUMBER: u16 = 0x00;
+    const LOAD_X_NUMBER: u16 = 0x01;
+    const COPY_TO_X: u16 = 0x07;
+    const JUMP_EQUAL: u16 = 0x15;
+    const JUMP_ANY_BIT: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    // Finds the attribute of type X from octet A on; SKF_AD_OFF + SKF_AD_NLATTR.
+    const FIND_ATTRIBUTE: u32 = (-0x1000_i32 + 12).cast_unsigned();
+    // nlmsghdr (linux/netlink.h), 16 octets, then ifaddrmsg (linux/if_addr.h), 8;
+    // of an attribute the value begins at octet 4.
+    const TYPE_AT: u32 = 4;
+    const FLAGS_AT: u32 = 6;
+    const ATTRIBUTES_AT: u32 = 24;
+    const VALUE_AT: u32 = 4;
+    const NEW_ADDRESS: u16 = 20;
+    const IFA_PROTO: u32 = 11;
+    // Netlink has numbers in the host's order, the filter loads them in the network's.
+    let host = |number: u16| u32::from(number.to_be());
+    let then = SockFilter::new;
+    socket2::SockRef::from(socket).attach_filter(&[
+        then(LOAD_HALF, 0, 0, FLAGS_AT),
+        then(JUMP_ANY_BIT, 8, 0, host(NLM_F_MULTIPART)),
+        then(LOAD_HALF, 0, 0, TYPE_AT),
+        then(JUMP_EQUAL, 0, 6, host(NEW_ADDRESS)),
+        then(LOAD_X_NUMBER, 0, 0, IFA_PROTO),
+        then(LOAD_NUMBER, 0, 0, ATTRIBUTES_AT),
+        then(LOAD_WORD, 0, 0, FIND_ATTRIBUTE),
+        then(COPY_TO_X, 0, 0, 0),
+        // Without the attribute X is 0, and this an octet of the type.
+        then(LOAD_OCTET_AT_X, 0, 0, VALUE_AT),
+        then(JUMP_EQUAL, 1, 0, PROTOCOL.into()),
+        then(RETURN, 0, 0, u32::MAX),
+        then(RETURN, 0, 0, 0),
+    ])
 }
 
 /// Makes room for [`QUEUE_BYTES`], beyond the host's limit where that is

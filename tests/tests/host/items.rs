@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use ha_tests::lab::Lab;
-use ha_user::net::host::{Address, HostTable, Item, Link, MAIN_TABLE, Prefix, Route, Rule, Scope};
+use ha_user::net::host::{
+    Address, HostTable, Item, Items, Link, MAIN_TABLE, Prefix, Route, Rule, Scope,
+};
 
 use crate::inside::{address, device, eth0, inside, install, install_all, remove_all, state};
 
@@ -290,6 +292,95 @@ fn a_refusal_names_the_item_and_a_remedy() -> Result<()> {
         }
         ensure!(table.has(&good), "the others are tried all the same");
         Ok(())
+    })
+}
+
+/// Only refusals and the last request are answered: who was refused what must be
+/// told all the same, wherever in the batch it was.
+#[test]
+fn what_several_ask_for_in_one_go_is_told_to_each() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let host = &lab.nodes[0];
+    let eth0 = eth0(host)?;
+    let vip = |owner: u32, number: u32| {
+        let text = format!("10.77.{}.{}", 100 + owner, 1 + number);
+        address(&eth0, &text, 16)
+    };
+    let per_owner = 50;
+    let is_taken = |owner, number| [(0, 0), (1, 7), (1, 8), (3, 49)].contains(&(owner, number));
+    let mut orders = Vec::new();
+    let mut taken = Vec::new();
+    for owner in 0..4 {
+        let mut list = Vec::new();
+        for number in 0..per_owner {
+            let item = vip(owner, number)?;
+            if is_taken(owner, number) {
+                let Item::Address(address) = &item else {
+                    unreachable!()
+                };
+                let address = address.address;
+                host.netns
+                    .ip(&format!("address add {address}/16 dev eth0"))?;
+                taken.push((owner, item.clone()));
+            }
+            list.push(item);
+        }
+        orders.push(Items::new(list));
+    }
+    // What two ask for is theirs, whoever of them was first.
+    let both = orders[2][5].clone();
+    orders.push(Items::new(vec![both]));
+    let before = state(host)?;
+    inside(&host.netns, async |_| {
+        let mut table = HostTable::open()?;
+        let mut failures = Vec::new();
+        table.install_all((10..).zip(&orders), &mut failures)?;
+        table.collect(&mut failures)?;
+        let told: Vec<(u32, Item)> = failures
+            .iter()
+            .map(|failure| {
+                ensure!(failure.was_there(), "{failure}");
+                let owner = failure.owner.context("nobody's")?;
+                Ok((owner - 10, failure.item.clone()))
+            })
+            .collect::<Result<_>>()?;
+        ensure!(told == taken, "{told:?}");
+        for item in orders.iter().flat_map(|items| items.iter()) {
+            let is_ours = !taken.iter().any(|(_, taken)| taken == item);
+            ensure!(table.has(item) == is_ours, "{item}");
+        }
+        failures.clear();
+        table.remove_all((10..).zip(&orders), &mut failures)?;
+        table.collect(&mut failures)?;
+        ensure!(failures.is_empty(), "{failures:?}");
+        Ok(())
+    })?;
+    ensure!(state(host)? == before, "{before}\nbecame\n{}", state(host)?);
+    Ok(())
+}
+
+/// All answers of a batch wait in the socket's queue until the last is out.
+#[test]
+fn every_refusal_of_many_is_told() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let eth0 = eth0(&lab.nodes[0])?;
+    let items = (0..600)
+        .map(|number| {
+            let text = format!("10.77.{}.{}", 100 + number / 100, 1 + number % 100);
+            address(&eth0, &text, 16)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    inside(&lab.nodes[0].netns, async |_| {
+        let mut owner = HostTable::open()?;
+        install_all(&mut owner, &items)?;
+        let mut other = HostTable::open()?;
+        let failures = install(&mut other, &items)?;
+        ensure!(failures.len() == items.len(), "{}", failures.len());
+        for (failure, item) in failures.iter().zip(&items) {
+            ensure!(failure.was_there() && failure.item == *item, "{failure}");
+        }
+        remove_all(&mut other, &items)?;
+        remove_all(&mut owner, &items)
     })
 }
 

@@ -85,7 +85,9 @@ fn a_successor_removes_everything_and_nothing_of_others() -> Result<()> {
             }
             .into(),
         ];
-        items.iter().for_each(|item| inventory.add(item));
+        for item in &items {
+            inventory.add(item);
+        }
         // The journal names these too, as they are configured: no proof.
         for other in [
             address(&eth0(host)?, "10.77.0.200", 16)?,

@@ -1,6 +1,6 @@
 //! Interfaces with a virtual router's link-layer address, and what goes out with it.
 
-use std::{collections::BTreeSet, net::UdpSocket, time::Duration};
+use std::{collections::BTreeSet, net::UdpSocket, os::fd::AsFd, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use ha_common::{
@@ -10,6 +10,7 @@ use ha_common::{
 use ha_tests::{capture::Frame, decode::Packet, lab::Lab};
 use ha_user::net::{
     advert::AdvertSocket,
+    batch,
     host::{Device, HostTable, Item, Link},
     interface,
     macvlan::{self, Macvlan, MacvlanError},
@@ -186,7 +187,13 @@ fn advertisements_carry_the_virtual_mac_and_the_class_of_control_traffic() -> Re
                 AdvertSocket::multicast_from(&interface, source, virtual_mac)?,
                 AdvertSocket::multicast(&interface, source)?,
             ] {
-                socket.send(message, &socket.destinations()[0])?;
+                let packet = socket.packet(message)?;
+                let message = socket.message(&packet, &socket.destinations()[0]);
+                let mut refused = None;
+                batch::send(socket.as_fd(), [((), message)], |(), error| {
+                    refused = Some(error);
+                });
+                ensure!(refused.is_none(), "{refused:?}");
             }
             let groups = host.netns.ip_show(&["maddress", "show", "dev", "eth0"])?;
             drop(interface);

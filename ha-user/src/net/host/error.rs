@@ -9,6 +9,8 @@ use super::{Item, Link};
 pub struct HostError {
     /// What it was about.
     pub item: Item,
+    /// The number that came with the items, where they came with one.
+    pub owner: Option<u32>,
     /// Whether it was to be installed, or removed.
     pub install: bool,
     /// What the kernel says.

@@ -6,6 +6,7 @@
 
 mod address;
 mod error;
+mod items;
 mod link;
 mod route;
 mod rule;
@@ -23,6 +24,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 pub use self::{
     address::{Address, Scope},
     error::HostError,
+    items::Items,
     link::Link,
     route::{MAIN_TABLE, Route},
     rule::Rule,

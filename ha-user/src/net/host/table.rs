@@ -6,26 +6,36 @@
 //! returns, and no other thread stands in the way of a takeover.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io,
+    net::IpAddr,
 };
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
-};
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
-use super::{HostError, Item, Operation};
+use super::{
+    HostError, Item, Items, Operation,
+    items::{ask_for_answer, encode, number},
+};
 
-/// Requests sent before their answers are read; the answers of so many fit any
-/// receive buffer.
-const BATCH: usize = 64;
+/// Requests sent before their answers are read and kept account of, for which
+/// there is time when all are out. Only refusals are answered, and the last of them
+/// all.
+const BATCH: usize = 256;
+
+/// Room for the answers of a batch that is refused from end to end: each takes
+/// about 900 octets of the socket's queue.
+const QUEUE_BYTES: u32 = 512 << 10;
 
 /// Room for one answer: a netlink header and the error code, with the request
 /// cut off by `NETLINK_CAP_ACK` and some text by the kernel.
 const ANSWER_BYTES: usize = 4096;
+
+/// Room for a batch of requests; it grows if they are longer.
+const BATCH_BYTES: usize = BATCH * 64;
 
 /// Something that could not be put back.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +48,13 @@ pub enum PutBackError {
     Refused(#[from] HostError),
 }
 
-/// A request that is not answered yet.
+/// A request whose answer is not known yet.
 struct Pending {
     sequence: u32,
     operation: Operation,
+    owner: Option<u32>,
+    /// Whether the item was ours when it was asked for.
+    had: bool,
     item: Item,
 }
 
@@ -50,7 +63,13 @@ pub struct HostTable {
     socket: Socket,
     port: u32,
     sequence: u32,
+    /// In the order of their numbers; the last is answered in any case.
     pending: VecDeque<Pending>,
+    /// The batch that is being put together.
+    batch: Vec<u8>,
+    /// Where its last request begins.
+    last: usize,
+    answer: Vec<u8>,
     /// With the sequence number of the request that installed it, which tells the
     /// order.
     installed: HashMap<Item, u32>,
@@ -66,11 +85,19 @@ impl HostTable {
         let port = socket.bind_auto()?.port_number();
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_cap_ack(true)?;
+        // Beyond the host's limit where that is permitted; that is 212,992 by default,
+        // of which the kernel makes the double.
+        if set_socket_recv_buffer_size_force(&socket, QUEUE_BYTES as usize).is_err() {
+            socket.set_rx_buf_sz(QUEUE_BYTES)?;
+        }
         Ok(Self {
             socket,
             port,
             sequence: 0,
             pending: VecDeque::with_capacity(BATCH),
+            batch: Vec::with_capacity(BATCH_BYTES),
+            last: 0,
+            answer: Vec::with_capacity(ANSWER_BYTES),
             installed: HashMap::new(),
         })
     }
@@ -89,6 +116,22 @@ impl HostTable {
         self.installed.contains_key(item)
     }
 
+    /// Those of `addresses`, each with the index of its interface, that this daemon
+    /// has put on the host. Looks at everything that it has there once, however many
+    /// they are.
+    #[must_use]
+    pub fn own_among(
+        &self,
+        addresses: impl IntoIterator<Item = (u32, IpAddr)>,
+    ) -> HashSet<(u32, IpAddr)> {
+        let asked: HashSet<_> = addresses.into_iter().collect();
+        let own = self.installed.keys().filter_map(|item| match item {
+            Item::Address(own) => Some((own.device.index, own.address)),
+            _ => None,
+        });
+        own.filter(|own| asked.contains(own)).collect()
+    }
+
     /// Somebody else took `item` off: [`install`](Self::install) will add it again.
     /// Returns whether it was there.
     pub fn forget(&mut self, item: &Item) -> bool {
@@ -101,27 +144,70 @@ impl HostTable {
         self.installed.insert(item.clone(), self.sequence);
     }
 
-    /// Adds `items` in this order, but for those that it has. They are in place
-    /// when this returns; whether each could be added is for
-    /// [`collect`](Self::collect) to tell.
+    /// Adds the items of several owners, in this order, but for those that it has.
+    /// They are in place when this returns; whether each could be added is for
+    /// [`collect`](Self::collect) to tell. A refusal carries the number that comes
+    /// with the items.
     ///
     /// # Errors
     /// If the requests could not even be sent, or older answers not be read.
-    pub fn install(&mut self, items: &[Item], failures: &mut Vec<HostError>) -> io::Result<()> {
+    pub fn install_all<'a>(
+        &mut self,
+        orders: impl IntoIterator<Item = (u32, &'a Items)>,
+        failures: &mut Vec<HostError>,
+    ) -> io::Result<()> {
         // An answer that is still out may be the one that makes an item ours.
         self.collect(failures)?;
-        let missing: Vec<&Item> = items.iter().filter(|item| !self.has(item)).collect();
-        self.request(Operation::Install, &missing, failures)
+        for (owner, items) in orders {
+            let requests = items.requests(Operation::Install);
+            self.add(Operation::Install, Some(owner), false, requests, failures)?;
+        }
+        self.flush()
     }
 
-    /// Takes those of `items` off that this daemon has added, the last first.
+    /// Takes those of the items of several owners off that this daemon has added:
+    /// the owners in this order, of each what needs another item before that.
+    /// Refusals are told as by [`install_all`](Self::install_all).
     ///
     /// # Errors
-    /// As [`install`](Self::install).
+    /// As [`install_all`](Self::install_all).
+    pub fn remove_all<'a>(
+        &mut self,
+        orders: impl IntoIterator<Item = (u32, &'a Items)>,
+        failures: &mut Vec<HostError>,
+    ) -> io::Result<()> {
+        self.collect(failures)?;
+        for (owner, items) in orders {
+            let requests = items.requests(Operation::Remove);
+            self.add(Operation::Remove, Some(owner), true, requests, failures)?;
+        }
+        self.flush()
+    }
+
+    /// As [`install_all`](Self::install_all), for items whose requests are not
+    /// encoded yet; refusals carry no owner.
+    ///
+    /// # Errors
+    /// As [`install_all`](Self::install_all).
+    pub fn install(&mut self, items: &[Item], failures: &mut Vec<HostError>) -> io::Result<()> {
+        self.collect(failures)?;
+        let items = Items::new(items.to_vec());
+        let requests = items.requests(Operation::Install);
+        self.add(Operation::Install, None, false, requests, failures)?;
+        self.flush()
+    }
+
+    /// As [`remove_all`](Self::remove_all), for items whose requests are not
+    /// encoded yet; refusals carry no owner.
+    ///
+    /// # Errors
+    /// As [`install_all`](Self::install_all).
     pub fn remove(&mut self, items: &[Item], failures: &mut Vec<HostError>) -> io::Result<()> {
         self.collect(failures)?;
-        let ours: Vec<&Item> = items.iter().rev().filter(|item| self.has(item)).collect();
-        self.request(Operation::Remove, &ours, failures)
+        let items = Items::new(items.to_vec());
+        let requests = items.requests(Operation::Remove);
+        self.add(Operation::Remove, None, true, requests, failures)?;
+        self.flush()
     }
 
     /// Adds `gone`, which somebody else took off, once more, and those routes among
@@ -133,13 +219,15 @@ impl HostTable {
         let mut failures = Vec::new();
         self.collect(&mut failures)?;
         failures.clear();
-        let lost: Vec<&Item> = items
+        let lost = items
             .iter()
             .filter(|item| *item == gone || matches!(item, Item::Route(_)))
-            .filter(|item| self.has(item))
-            .collect();
-        let mut was_gone = lost.contains(&gone);
-        self.request(Operation::Install, &lost, &mut failures)?;
+            .filter(|item| self.has(item));
+        let lost = Items::new(lost.cloned().collect());
+        let mut was_gone = lost.contains(gone);
+        let requests = lost.requests(Operation::Install);
+        self.add(Operation::Install, None, true, requests, &mut failures)?;
+        self.flush()?;
         self.collect(&mut failures)?;
         for failure in failures {
             if !failure.was_there() {
@@ -159,15 +247,15 @@ impl HostTable {
     /// What the kernel says.
     pub fn remove_leftover(&mut self, item: &Item) -> io::Result<bool> {
         let mut failures = Vec::new();
-        self.request(Operation::Remove, &[item], &mut failures)?;
-        for error in failures {
+        self.collect(&mut failures)?;
+        for error in failures.drain(..) {
             // Of requests before this one, which nobody has asked for.
             tracing::error!(%error, "the kernel refused something");
         }
-        let mut buffer = Vec::with_capacity(ANSWER_BYTES);
-        let sequence = self.sequence;
-        self.pending.clear();
-        let code = self.answer(sequence, &mut buffer)?;
+        let mut request = Vec::new();
+        encode(&mut request, Operation::Remove, item);
+        self.ask(&mut request)?;
+        let code = self.answer(self.sequence)?.1;
         if code != 0 && !item.is_gone(code) {
             return Err(io::Error::from_raw_os_error(code));
         }
@@ -182,77 +270,128 @@ impl HostTable {
     /// # Errors
     /// If the answers cannot be read.
     pub fn collect(&mut self, failures: &mut Vec<HostError>) -> io::Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
+        while let Some(last) = self.pending.back().map(|last| last.sequence) {
+            let (sequence, code) = match self.answer(last) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // Nothing is known of these, so they are nobody's.
+                    self.pending.clear();
+                    return Err(error);
+                }
+            };
+            // Answers come in the order of the requests: those that are passed over
+            // were carried out.
+            while let Some(pending) = self.pending.pop_front() {
+                let is_answered = pending.sequence == sequence;
+                self.settle(pending, if is_answered { code } else { 0 }, failures);
+                if is_answered {
+                    break;
+                }
+            }
         }
-        let mut buffer = Vec::with_capacity(ANSWER_BYTES);
-        while let Some(Pending {
+        Ok(())
+    }
+
+    /// The kernel has answered a request with `code`, where 0 is success.
+    fn settle(&mut self, pending: Pending, code: i32, failures: &mut Vec<HostError>) {
+        let Pending {
             sequence,
             operation,
+            owner,
+            had,
             item,
-        }) = self.pending.pop_front()
-        {
-            match (operation, self.answer(sequence, &mut buffer)?) {
-                (Operation::Install, 0) => {
-                    self.installed.insert(item, sequence);
-                }
-                (Operation::Remove, 0) => {
-                    self.installed.remove(&item);
-                }
-                (Operation::Remove, code) if item.is_gone(code) => {
-                    self.installed.remove(&item);
-                }
-                (operation, code) => failures.push(HostError {
-                    item,
-                    install: operation == Operation::Install,
-                    source: io::Error::from_raw_os_error(code),
-                }),
+        } = pending;
+        match (operation, code) {
+            (Operation::Install, 0) => {
+                self.installed.insert(item, sequence);
             }
+            // Asked for twice in one batch: the first has added it.
+            (Operation::Install, libc::EEXIST) if !had && self.has(&item) => {}
+            (Operation::Remove, code) if code == 0 || item.is_gone(code) => {
+                self.installed.remove(&item);
+            }
+            (operation, code) => failures.push(HostError {
+                item,
+                owner,
+                install: operation == Operation::Install,
+                source: io::Error::from_raw_os_error(code),
+            }),
         }
-        Ok(())
     }
 
-    fn request(
+    /// Puts the requests for those items into the batch that are ours, or are not,
+    /// and sends it when it is full.
+    fn add<'a>(
         &mut self,
         operation: Operation,
-        items: &[&Item],
+        owner: Option<u32>,
+        ours: bool,
+        requests: impl Iterator<Item = (&'a Item, &'a [u8])>,
         failures: &mut Vec<HostError>,
     ) -> io::Result<()> {
-        for batch in items.chunks(BATCH) {
-            self.collect(failures)?;
-            let mut bytes = Vec::with_capacity(batch.len() * 96);
-            for item in batch {
-                self.sequence = self.sequence.wrapping_add(1);
-                append(&mut bytes, operation, self.sequence, item);
-                self.pending.push_back(Pending {
-                    sequence: self.sequence,
-                    operation,
-                    item: (*item).clone(),
-                });
+        for (item, request) in requests {
+            if self.has(item) != ours {
+                continue;
             }
-            if let Err(error) = self.socket.send(&bytes, 0) {
-                // None of this batch will be answered.
-                self.pending.clear();
-                return Err(error);
+            if self.pending.len() == BATCH {
+                self.flush()?;
+                self.collect(failures)?;
             }
+            self.sequence = self.sequence.wrapping_add(1);
+            self.last = self.batch.len();
+            self.batch.extend_from_slice(request);
+            number(&mut self.batch[self.last..], self.sequence);
+            self.pending.push_back(Pending {
+                sequence: self.sequence,
+                operation,
+                owner,
+                had: ours,
+                item: item.clone(),
+            });
         }
         Ok(())
     }
 
-    /// The error number in the answer to `sequence`; 0 is success.
-    fn answer(&mut self, sequence: u32, buffer: &mut Vec<u8>) -> io::Result<i32> {
+    /// Sends the batch.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        ask_for_answer(&mut self.batch[self.last..]);
+        let sent = self.socket.send(&self.batch, 0);
+        self.batch.clear();
+        if let Err(error) = sent {
+            // None of it will be answered.
+            self.pending.clear();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Sends one request that is answered in any case.
+    fn ask(&mut self, request: &mut [u8]) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        number(request, self.sequence);
+        ask_for_answer(request);
+        self.socket.send(request, 0).map(drop)
+    }
+
+    /// The next answer to one of the requests up to `last` that are not answered
+    /// yet: its number, and the error's; 0 is success.
+    fn answer(&mut self, last: u32) -> io::Result<(u32, i32)> {
+        let first = self.pending.front().map_or(last, |first| first.sequence);
         loop {
-            buffer.clear();
-            self.socket.recv(buffer, 0)?;
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(buffer)
+            self.answer.clear();
+            self.socket.recv(&mut self.answer, 0)?;
+            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&self.answer)
                 .map_err(io::Error::other)?;
-            // Answers come in the order of the requests; an older one belongs to a
-            // batch that was given up.
-            if message.header.sequence_number != sequence {
+            let sequence = message.header.sequence_number;
+            // An older one belongs to a batch that was given up.
+            if sequence.wrapping_sub(first) > last.wrapping_sub(first) {
                 continue;
             }
             return match message.payload {
-                NetlinkPayload::Error(error) => Ok(error.raw_code().abs()),
+                NetlinkPayload::Error(error) => Ok((sequence, error.raw_code().abs())),
                 other => Err(io::Error::other(format!(
                     "the kernel answered a request with {other:?}"
                 ))),
@@ -276,20 +415,4 @@ impl Drop for HostTable {
             tracing::error!(%error, "reading the kernel's answers");
         }
     }
-}
-
-fn append(bytes: &mut Vec<u8>, operation: Operation, sequence: u32, item: &Item) {
-    let mut header = NetlinkHeader::default();
-    header.sequence_number = sequence;
-    header.flags = NLM_F_REQUEST | NLM_F_ACK;
-    if operation == Operation::Install && !matches!(item, Item::Link(_)) {
-        header.flags |= NLM_F_CREATE | NLM_F_EXCL;
-    }
-    let payload = NetlinkPayload::from(item.request(operation));
-    let mut message = NetlinkMessage::new(header, payload);
-    message.finalize();
-    let start = bytes.len();
-    // Netlink messages are aligned to four octets.
-    bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
-    message.serialize(&mut bytes[start..]);
 }
