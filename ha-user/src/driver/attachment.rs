@@ -8,13 +8,16 @@ use ha_common::{
     wire::vrrp,
 };
 
-use super::executor::{authentication, centiseconds, event_gap};
+use super::{
+    advertise::Packets,
+    executor::{authentication, centiseconds, event_gap},
+};
 use crate::{
     config::InstanceConfig,
     net::{
         advert::AdvertSocket,
         announce::{Announcement, Announcer, Question},
-        host::Item,
+        host::Items,
         interface::Interface,
     },
 };
@@ -38,7 +41,7 @@ pub struct Attachment {
     /// [`Question`].
     pub question: Option<(Arc<Announcer>, Question)>,
     /// What is put on the host while the instance is Active, in this order.
-    pub items: Vec<Item>,
+    pub items: Items,
     /// The addresses of an owner (priority 255) that the host did not have for its
     /// own when this was made; with a virtual MAC address, those that it had.
     pub misplaced: Vec<IpAddr>,
@@ -51,6 +54,7 @@ pub(super) struct Attached {
     /// What the kernel program is told; state, priority and preemption change.
     pub(super) value: abi::Instance,
     pub(super) advertised: Vec<RouterAddress>,
+    pub(super) packets: Packets,
 }
 
 impl Attached {
@@ -93,11 +97,15 @@ impl Attached {
             own_address: RouterAddress::from(*source).0,
             auth_data,
         };
-        Self {
+        let mut attached = Self {
             attachment,
             key,
             value,
             advertised,
-        }
+            packets: Packets::default(),
+        };
+        // What cannot be built is told when it is to be sent.
+        let _ = attached.build(config, config.priority);
+        attached
     }
 }

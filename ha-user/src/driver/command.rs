@@ -26,8 +26,15 @@ use crate::engine::{Contribution, InstanceId, Reading, Snapshot};
 
 /// One command.
 pub enum Command {
-    /// What every virtual router is doing, in the order of their ids.
-    Report(oneshot::Sender<Vec<Report>>),
+    /// What some virtual routers are doing, in the order of their ids.
+    Report {
+        /// The first that is of interest.
+        from: InstanceId,
+        /// How many of them: the driver does nothing else meanwhile.
+        at_most: usize,
+        /// Who asks.
+        reply: oneshot::Sender<Vec<Report>>,
+    },
     /// The link with this index went down or came back.
     Link {
         /// Kernel index of the interface.
@@ -110,6 +117,10 @@ pub struct TrackerReport {
     pub fault: bool,
 }
 
+/// Virtual routers that are reported on in one turn of the driver: a fraction of a
+/// millisecond's work, so that whoever asks delays no advertisement.
+const REPORTED_AT_ONCE: usize = 32;
+
 /// The driver is gone.
 #[derive(Debug, thiserror::Error)]
 #[error("the driver does not take commands")]
@@ -166,9 +177,23 @@ impl Handle {
     /// # Errors
     /// [`Unreachable`].
     pub async fn report(&self) -> Result<Vec<Report>, Unreachable> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Report(reply))?;
-        answer.await.map_err(|_| Unreachable)
+        let mut reports: Vec<Report> = Vec::new();
+        let mut from = Some(InstanceId(0));
+        while let Some(next) = from {
+            let (reply, answer) = oneshot::channel();
+            self.send(Command::Report {
+                from: next,
+                at_most: REPORTED_AT_ONCE,
+                reply,
+            })?;
+            let some = answer.await.map_err(|_| Unreachable)?;
+            from = some
+                .last()
+                .and_then(|last| last.id.0.checked_add(1))
+                .map(InstanceId);
+            reports.extend(some);
+        }
+        Ok(reports)
     }
 }
 

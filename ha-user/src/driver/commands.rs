@@ -4,17 +4,24 @@ use std::sync::Arc;
 
 use ha_common::{fsm::FaultCause, time::Timestamp};
 
-use super::{Attachment, Command, Driver, Executor, Report};
+use super::{Attachment, Command, Driver, Executor, LOOK_AHEAD, Report, VIGIL};
 use crate::{engine::InstanceId, sys};
 
 impl Driver {
     pub(super) fn take_commands(&mut self) {
         while let Some(command) = self.commands.next() {
+            // What is under way is done by the old order, and told of.
             let now = sys::now();
+            self.act(now);
+            self.tell_all();
             match command {
-                Command::Report(reply) => {
+                Command::Report {
+                    from,
+                    at_most,
+                    reply,
+                } => {
                     // Whoever asked may have gone away.
-                    let _ = reply.send(self.reports(now));
+                    let _ = reply.send(self.reports(now, from, at_most));
                 }
                 Command::Link { index, up } => self.take_link_change(now, index, up),
                 Command::Attach(attachments) => self.attach(now, attachments),
@@ -57,9 +64,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn reports(&self, now: Timestamp) -> Vec<Report> {
+    fn reports(&self, now: Timestamp, from: InstanceId, at_most: usize) -> Vec<Report> {
         self.executors
             .iter()
+            .skip_while(|(id, _)| *id < from)
+            .take(at_most)
             .map(|(id, executor)| {
                 let snapshot = self.engine.snapshot(id);
                 Report {
@@ -102,11 +111,14 @@ impl Driver {
                 continue;
             };
             executor.attach(attachment);
+            if let Some(looked_at_ns) = self.looked_at_ns.get_mut(id.0 as usize) {
+                *looked_at_ns = 0;
+            }
             if !self.stopping {
                 self.take_part(now, id);
             }
         }
-        self.list_announcers();
+        self.survey();
     }
 
     pub(super) fn detach(&mut self, now: Timestamp, ids: &[InstanceId]) {
@@ -125,10 +137,15 @@ impl Driver {
             self.executor(id).detach();
             self.peers.forget(id.0);
         }
-        self.list_announcers();
+        self.survey();
     }
 
-    pub(super) fn list_announcers(&mut self) {
+    /// What follows from who is there.
+    pub(super) fn survey(&mut self) {
+        let intervals = self.executors.values().map(|it| it.config.advert_interval);
+        let shortest = intervals.min().unwrap_or_default();
+        self.look_ahead = LOOK_AHEAD.max(shortest / 2);
+        self.vigil = VIGIL.min(shortest / 20);
         self.announcers.clear();
         for announcer in self.executors.values().flat_map(Executor::announcers) {
             if !self.announcers.iter().any(|it| Arc::ptr_eq(it, announcer)) {

@@ -10,8 +10,9 @@ use ha_common::{
 use super::{Driver, Happening, Notice, SETTLED_AFTER};
 use crate::{engine::InstanceId, sys};
 
-/// Kernel events handled before deadlines get their turn; more wait for the next.
-const EVENTS_PER_TURN: usize = 256;
+/// Kernel events handled before what follows from them is done, and deadlines get
+/// their turn; more wait for the next.
+const EVENTS_PER_TURN: usize = 64;
 
 impl Driver {
     pub(super) fn take_events(&mut self) {
@@ -19,9 +20,7 @@ impl Driver {
             let Some(event) = self.events.next() else {
                 return;
             };
-            let now = sys::now();
-            self.handle_event(now, &event);
-            self.act(now);
+            self.handle_event(sys::now(), &event);
         }
         // There may be more, and the ring only wakes us for what comes after this.
         self.waiter.again();
@@ -46,7 +45,7 @@ impl Driver {
                     if now.since(snapshot.since) > SETTLED_AFTER {
                         executor.tell_claim(now, event);
                     }
-                    self.engine.handle_claim(now, id);
+                    self.take_answer(now, id);
                 }
                 return;
             }
@@ -86,7 +85,7 @@ impl Driver {
                     executor.check_advert(now, &advert, event);
                 }
                 if snapshot.state == StateKind::Active {
-                    self.notices.send(Notice {
+                    self.notify(Notice {
                         id,
                         at: now,
                         priority: snapshot.priority,
@@ -124,12 +123,16 @@ impl Driver {
     /// The kernel's record for `id`, if it is newer than at the last look.
     pub(super) fn unseen(&mut self, id: InstanceId) -> Option<Advert> {
         let record = self.actives.read(id.0);
-        let executor = self.executor(id);
+        let index = id.0 as usize;
+        if self.looked_at_ns.len() <= index {
+            self.looked_at_ns.resize(index + 1, 0);
+        }
+        let looked_at_ns = &mut self.looked_at_ns[index];
         // 0: nothing yet, or the slot was cleared for another interface.
-        if record.last_seen_ns == executor.looked_at_ns || record.last_seen_ns == 0 {
+        if record.last_seen_ns == *looked_at_ns || record.last_seen_ns == 0 {
             return None;
         }
-        executor.looked_at_ns = record.last_seen_ns;
+        *looked_at_ns = record.last_seen_ns;
         Some(Advert {
             at: Timestamp::from_nanos(record.last_seen_ns),
             source: RouterAddress(record.address),

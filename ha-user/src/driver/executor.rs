@@ -3,14 +3,14 @@
 use std::{collections::HashSet, io, net::IpAddr, sync::Arc, time::Duration};
 
 use ha_common::{
-    abi,
     fsm::{FaultCause, Parameters, Sorting, TrackerId},
     time::Timestamp,
     types::{Centiseconds, Priority},
-    wire::vrrp::{self, Authentication, Outgoing},
+    wire::vrrp::Authentication,
 };
 
 use super::{
+    advertise::Asking,
     attachment::{Attached, Attachment},
     command::TrackerReport,
     history::History,
@@ -18,19 +18,15 @@ use super::{
     tell::Told,
 };
 use crate::{
-    config::InstanceConfig,
+    config::{InstanceConfig, SharedInstance},
     engine::{Readings, Snapshot},
     kernel::Instances,
     net::{
-        advert::Destination,
         announce::{Announcement, Announcer},
-        host::{HostError, HostTable, Item, PutBackError},
+        host::{HostError, HostTable, Item, Items, PutBackError},
     },
     sys,
 };
-
-/// Octets in the longest advertisement that fits an Ethernet frame.
-const MESSAGE_BYTES: usize = 1500;
 
 /// An action that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +53,7 @@ impl From<PutBackError> for ExecutorError {
 
 /// See the [module](self).
 pub struct Executor {
-    pub(super) config: InstanceConfig,
+    pub(super) config: SharedInstance,
     pub(super) index: u32,
     pub(super) attached: Option<Attached>,
     pub(super) instances: Arc<Instances>,
@@ -68,8 +64,9 @@ pub struct Executor {
     pub(super) history: History,
     /// Whether the interface can be used.
     pub(super) link_up: bool,
-    /// `last_seen_ns` of the kernel's record when it was last read.
-    pub(super) looked_at_ns: u64,
+    /// An advertisement of it stands among those that are about to be sent.
+    pub(super) advert_waits: bool,
+    pub(super) asking: Asking,
 }
 
 impl Executor {
@@ -78,7 +75,7 @@ impl Executor {
     #[must_use]
     pub fn new(
         index: u32,
-        config: InstanceConfig,
+        config: SharedInstance,
         instances: Arc<Instances>,
         trackers: Arc<[Subject]>,
     ) -> Self {
@@ -92,14 +89,14 @@ impl Executor {
             priorities: Spate::default(),
             history: History::default(),
             link_up: false,
-            looked_at_ns: 0,
+            advert_waits: false,
+            asking: Asking::default(),
         }
     }
 
     /// Gives the instance its interface.
     pub fn attach(&mut self, attachment: Attachment) {
         self.link_up = attachment.interface.up;
-        self.looked_at_ns = 0;
         self.tell_misplaced(sys::now(), &attachment);
         self.attached = Some(Attached::new(self.index, &self.config, attachment));
     }
@@ -207,56 +204,10 @@ impl Executor {
             .map_or(&[], |attached| &attached.attachment.announcements)
     }
 
-    /// Sends one advertisement, to each peer where it goes by unicast. A failure
-    /// is told once, until all succeed: the link's state decides over the
-    /// instance, not a full queue.
-    pub(super) fn send_advert(&mut self, priority: Priority) {
-        let Some(attached) = &self.attached else {
-            return;
-        };
-        // Another Active that is about to hear us yields in silence if it is not a
-        // Harrier, and clients that it had stay with it. So it is asked before: its
-        // kernel answers, and the answer makes us announce the addresses again.
-        if attached.value.state == abi::STATE_ACTIVE
-            && priority != Priority::RELEASE
-            && let Some((announcer, question)) = &attached.attachment.question
-        {
-            // A failure shows with the advertisement too.
-            let _ = announcer.ask(question);
-        }
-        let mut failure = None;
-        for destination in attached.attachment.socket.destinations() {
-            if let Err(error) = send_advert_to(&self.config, attached, priority, destination) {
-                failure = Some((destination.address, error));
-            }
-        }
-        match failure {
-            None => self.told.send_failure = false,
-            Some((destination, error)) if !self.told.send_failure => {
-                self.told.send_failure = true;
-                tracing::warn!(
-                    instance = self.config.name,
-                    interface = self.config.interface,
-                    %destination,
-                    %error,
-                    "cannot send advertisements"
-                );
-            }
-            Some(_) => {}
-        }
-    }
-
-    pub(super) fn install(&mut self, table: &mut HostTable) -> Result<(), ExecutorError> {
-        let mut failures = Vec::new();
-        table.install(self.items(), &mut failures)?;
-        self.judge(failures)
-    }
-
-    /// As [`install`](Self::install) and [`confirm`](Self::confirm), where some of
-    /// it may be there still, and is ours.
+    /// Puts what it has on the host, where some of it may be there still, and is ours.
     pub(super) fn install_again(&mut self, table: &mut HostTable) -> Result<(), ExecutorError> {
         let mut failures = Vec::new();
-        table.install(self.items(), &mut failures)?;
+        table.install_all(self.order(), &mut failures)?;
         table.collect(&mut failures)?;
         for failure in &failures {
             if failure.was_there() {
@@ -274,12 +225,10 @@ impl Executor {
         table: &mut HostTable,
         shared: &HashSet<Item>,
     ) -> Result<(), ExecutorError> {
-        for (announcer, announcements) in self.announcements() {
-            announcer.cancel(announcements);
-        }
+        self.cancel_announcements();
         let mut failures = Vec::new();
         if shared.is_empty() {
-            table.remove(self.items(), &mut failures)?;
+            table.remove_all(self.order(), &mut failures)?;
         } else {
             let own = self.items().iter().filter(|item| !shared.contains(item));
             let own: Vec<Item> = own.cloned().collect();
@@ -289,11 +238,11 @@ impl Executor {
         self.judge(failures)
     }
 
-    /// Waits for the kernel's word on all that was asked of it.
-    pub(super) fn confirm(&mut self, table: &mut HostTable) -> Result<(), ExecutorError> {
-        let mut failures = Vec::new();
-        table.collect(&mut failures)?;
-        self.judge(failures)
+    /// What still waits to be announced is not any more.
+    pub(super) fn cancel_announcements(&self) {
+        for (announcer, announcements) in self.announcements() {
+            announcer.cancel(announcements);
+        }
     }
 
     /// What the instance puts on the host while it is Active.
@@ -303,17 +252,30 @@ impl Executor {
             .map_or(&[], |attached| &attached.attachment.items)
     }
 
+    /// The same, as an order to the host's table.
+    pub(super) fn order(&self) -> Option<(u32, &Items)> {
+        let attached = self.attached.as_ref()?;
+        Some((self.index, &attached.attachment.items))
+    }
+
     pub(super) fn announce(&self, now: Timestamp) {
         for (announcer, announcements) in self.announcements() {
-            if let Err(error) = announcer.send(now, announcements) {
-                tracing::warn!(
-                    instance = self.config.name,
-                    interface = self.config.interface,
-                    %error,
-                    "cannot announce the virtual addresses"
-                );
+            let announcements = announcements.iter().map(|it| ((), it));
+            let mut failure = None;
+            announcer.send(now, announcements, |(), error| failure = Some(error));
+            if let Some(error) = failure {
+                self.tell_not_announced(&error);
             }
         }
+    }
+
+    pub(super) fn tell_not_announced(&self, error: &io::Error) {
+        tracing::warn!(
+            instance = self.config.name,
+            interface = self.config.interface,
+            %error,
+            "cannot announce the virtual addresses"
+        );
     }
 
     /// Tells the kernel program by what to sort.
@@ -362,38 +324,6 @@ impl Executor {
         }
         worst
     }
-}
-
-fn send_advert_to(
-    config: &InstanceConfig,
-    attached: &Attached,
-    priority: Priority,
-    destination: &Destination,
-) -> io::Result<()> {
-    let message = Outgoing {
-        version: config.version,
-        family: config.family,
-        vrid: config.vrid,
-        priority,
-        interval: centiseconds(config),
-        addresses: &attached.advertised,
-        source: attached.attachment.source.into(),
-        destination: destination.address.into(),
-        checksum: config.checksum,
-        auth: authentication(config),
-    };
-    // Encoded anew each time: what is sent cannot be older than what is decided.
-    let mut buffer = [0; MESSAGE_BYTES];
-    let encode = if config.any_first_address {
-        vrrp::encode_any
-    } else {
-        vrrp::encode
-    };
-    let length = encode(&message, &mut buffer).map_err(io::Error::other)?;
-    attached
-        .attachment
-        .socket
-        .send(&buffer[..length], destination)
 }
 
 /// A tenth of the advertisement interval, but 1 ms at least: often enough for

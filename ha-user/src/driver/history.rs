@@ -8,7 +8,6 @@ use std::{
 };
 
 use ha_common::{
-    abi::Counter,
     fsm::StateKind,
     time::Timestamp,
     types::{Centiseconds, Priority, RouterAddress},
@@ -68,7 +67,7 @@ pub struct Heard {
 pub(super) struct History(VecDeque<Past>);
 
 impl History {
-    fn push(&mut self, past: Past) {
+    pub(super) fn push(&mut self, past: Past) {
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
@@ -82,34 +81,6 @@ impl History {
 }
 
 impl Driver {
-    /// Keeps a transition of `id`, which was just carried out.
-    pub(super) fn remember(
-        &mut self,
-        now: Timestamp,
-        id: InstanceId,
-        from: StateKind,
-        to: StateKind,
-        reason: String,
-    ) {
-        let evidence = Evidence {
-            heard: self.heard(now, id),
-            priority: self.engine.parameters(id).priority,
-            link_up: self.executors[id].link_up,
-            events_lost: self
-                .counters
-                .sum()
-                .ok()
-                .map(|sum| sum.of(Counter::EventsLost)),
-        };
-        self.executors[id].history.push(Past {
-            at: SystemTime::now(),
-            from,
-            to,
-            reason,
-            evidence,
-        });
-    }
-
     /// The kernel's record for `id`.
     pub(super) fn heard(&self, now: Timestamp, id: InstanceId) -> Option<Heard> {
         let record = self.actives.read(id.0);

@@ -4,10 +4,15 @@
 //! Backup does nothing per received advertisement: it wakes once per deadline,
 //! reads the arrival time that the kernel took, and sleeps again. Order within
 //! one turn: kernel events first, then commands, then deadlines, so that a daemon
-//! that wakes late hears what happened before it decides.
+//! that wakes late hears what happened before it decides; then what is to be done,
+//! over all instances (`agenda.rs`); then what is to be told. A turn is bounded, and
+//! what is left over is the next one's.
 
 mod actions;
+mod advertise;
+mod agenda;
 pub mod attachment;
+mod backlog;
 pub mod command;
 mod commands;
 pub mod conflict;
@@ -24,7 +29,7 @@ pub mod wait;
 use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
 use ha_common::{
-    fsm::{Addresses, FaultCause},
+    fsm::{Action, Addresses, FaultCause, StateKind},
     time::Timestamp,
     types::AddressFamily,
 };
@@ -41,6 +46,7 @@ pub use reload::{Changed, Reload};
 pub use subject::Subject;
 use wait::Waiter;
 
+use self::{advertise::Adverts, agenda::Agenda, backlog::Backlog};
 use crate::{
     engine::{Engine, InstanceId, slots::Slots},
     kernel::{Actives, CounterMap, EventRing, Instances},
@@ -48,9 +54,16 @@ use crate::{
     sys,
 };
 
-/// Priority under SCHED_FIFO: above ordinary work, below the kernel's own
-/// threads (which default to 50) and watchdogs.
-const FIFO_PRIORITY: i32 = 40;
+/// How far ahead Backups are looked at, at least: those that an Active sends for
+/// together are due together but for the jitter.
+const LOOK_AHEAD: Duration = Duration::from_millis(1);
+
+/// How long before a takeover is due the driver is awake, at most: a processor that
+/// sleeps deeply, as that of a virtual machine does, needs a part of a millisecond to wake.
+const VIGIL: Duration = Duration::from_millis(2);
+
+/// Deadlines that are looked at before anything is done.
+const DUE_PER_TURN: usize = 256;
 
 /// A former Active may answer for the addresses for so long after a takeover.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
@@ -65,12 +78,32 @@ pub struct Driver {
     actives: Actives,
     peers: PeerTable,
     events: EventRing,
+    /// By instance: `last_seen_ns` of its record when it was last read. They stand
+    /// together, since a Backup reads nothing else of what is here.
+    looked_at_ns: Vec<u64>,
+    /// How far ahead Backups are looked at.
+    look_ahead: Duration,
+    /// How long before a takeover is due we are awake: [`VIGIL`], or a twentieth of the
+    /// shortest interval.
+    vigil: Duration,
     commands: command::Receiver,
     waiter: Waiter,
     /// Who hears of what happens; sending does not wait.
     notices: notice::Sender,
     /// Instances in fault because an action failed, and when they may try again.
     retries: Vec<(Timestamp, InstanceId)>,
+    /// Asked for by the engine and not done yet.
+    agenda: Agenda,
+    /// Done and not told yet.
+    backlog: Backlog,
+    adverts: Adverts,
+    /// What could not be done in this round.
+    failures: Vec<(InstanceId, ExecutorError)>,
+    /// Room that is kept from turn to turn: actions of one stage; what is announced, by
+    /// the announcer's place in memory; who is due soon.
+    taken: Vec<(InstanceId, Action)>,
+    lists: Vec<(usize, InstanceId, usize)>,
+    soon: Vec<InstanceId>,
     stopping: bool,
     /// Some are leaving; who hears when they have.
     leaving: bool,
@@ -132,37 +165,28 @@ impl Driver {
             actives: tools.actives,
             peers: tools.peers,
             events: tools.events,
+            looked_at_ns: Vec::new(),
+            look_ahead: LOOK_AHEAD,
+            vigil: VIGIL,
             commands,
             waiter,
             notices: tools.notices,
             retries: Vec::new(),
+            agenda: Agenda::default(),
+            backlog: Backlog::default(),
+            adverts: Adverts::default(),
+            failures: Vec::new(),
+            taken: Vec::new(),
+            lists: Vec::new(),
+            soon: Vec::new(),
             stopping: false,
             leaving: false,
             departed: tools.departed,
             counters: tools.counters,
             instances: tools.instances,
         };
-        driver.list_announcers();
+        driver.survey();
         Ok(driver)
-    }
-
-    /// Asks for SCHED_FIFO and locked memory; returns whether the thread has the
-    /// first. A host that permits neither still runs, only less punctually.
-    pub fn prepare_thread() -> bool {
-        if let Err(error) = sys::lock_memory() {
-            tracing::warn!(%error, "memory cannot be locked; needs CAP_IPC_LOCK");
-        }
-        match sys::schedule_fifo(FIFO_PRIORITY) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(
-                    %error,
-                    "no real-time scheduling; a busy machine can delay advertisements and \
-                     takeovers (needs CAP_SYS_NICE)"
-                );
-                false
-            }
-        }
     }
 
     /// Runs until told to shut down, then leaves every state cleanly: priority 0
@@ -175,6 +199,7 @@ impl Driver {
         let result = self.turns();
         // Also after an error: other routers must hear of it, addresses must go.
         self.stop_now();
+        self.tell_all();
         for executor in self.executors.values_mut() {
             executor.withdraw();
         }
@@ -187,17 +212,47 @@ impl Driver {
             self.take_part(now, id);
         }
         self.act(now);
+        if !self.tell() {
+            self.waiter.again();
+        }
         while !(self.stopping && self.engine.has_stopped()) {
-            self.waiter
-                .arm(self.poll_timeout())
-                .map_err(DriverError::Wait)?;
-            self.waiter.wait().map_err(DriverError::Wait)?;
+            self.wait().map_err(DriverError::Wait)?;
             self.take_events();
             self.take_commands();
-            self.take_deadlines();
+            let was_backup = self.take_deadlines();
+            let done = self.act_in_turn();
+            if was_backup || self.is_takeover_by(sys::now() + self.vigil) {
+                self.look_ahead();
+            }
+            let told = self.tell();
+            if !(done && told) {
+                self.waiter.again();
+            }
             self.release_departed();
         }
         Ok(())
+    }
+
+    /// Until the next deadline or something happens. A Backup's deadline is waited for
+    /// awake: if the Active lives, its record moves the deadline before that, and
+    /// otherwise the takeover is late by nothing but the time to send.
+    fn wait(&mut self) -> std::io::Result<()> {
+        let deadline = self.poll_timeout();
+        let Some(at) = deadline.filter(|at| self.is_takeover_by(*at)) else {
+            return self.waiter.wait(deadline);
+        };
+        let awake_from = at - self.vigil;
+        if sys::now() < awake_from {
+            return self.waiter.wait(Some(awake_from));
+        }
+        self.waiter.watch(at);
+        Ok(())
+    }
+
+    /// Whether the next deadline is a Backup's, and at or before `at`.
+    fn is_takeover_by(&self, at: Timestamp) -> bool {
+        let next = self.engine.poll_due(at);
+        next.is_some_and(|id| self.engine.state(id) == StateKind::Backup)
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {
@@ -224,21 +279,22 @@ impl Driver {
         self.engine.handle_attached(now, id, source.into());
     }
 
-    fn take_deadlines(&mut self) {
-        loop {
-            let now = sys::now();
+    /// Returns whether there was a Backup among those that were due.
+    fn take_deadlines(&mut self) -> bool {
+        let now = sys::now();
+        let mut was_backup = false;
+        for _ in 0..DUE_PER_TURN {
             let Some(id) = self.engine.poll_due(now) else {
                 break;
             };
+            was_backup |= self.engine.state(id) == StateKind::Backup;
             // A Backup is held back by it. An Active that finds one has been outranked
             // while its ring was full.
             if let Some(advert) = self.unseen(id) {
                 self.engine.handle_advert(now, id, &advert);
             }
             self.engine.handle_timeout(now, id);
-            self.act(now);
         }
-        let now = sys::now();
         for announcer in &self.announcers {
             if let Err(error) = announcer.handle_timeout(now) {
                 tracing::warn!(%error, "cannot announce virtual addresses");
@@ -254,8 +310,25 @@ impl Driver {
                 continue;
             }
             self.engine.handle_recovery(now, id, FaultCause::Action);
-            self.act(now);
         }
+        was_backup
+    }
+
+    /// Backups whose deadline is near count from the kernel's last record, so that
+    /// not each of them wakes us. Half an interval ahead is best: further, and they
+    /// are looked at more often than they need be.
+    fn look_ahead(&mut self) {
+        let now = sys::now();
+        let mut soon = std::mem::take(&mut self.soon);
+        self.engine.due_by(now + self.look_ahead, &mut soon);
+        for id in soon.drain(..) {
+            if self.engine.state(id) == StateKind::Backup
+                && let Some(advert) = self.unseen(id)
+            {
+                self.engine.handle_advert(now, id, &advert);
+            }
+        }
+        self.soon = soon;
     }
 
     fn stop_now(&mut self) {

@@ -77,21 +77,25 @@ impl Sender {
         self.priorities.remove(&id);
     }
 
-    /// Tells of the priority in `sorting`, if it is another than before. A router
+    /// A notice of the priority in `sorting`, if it is another than before. A router
     /// that releases is published with priority 0, which is none of its own.
-    pub(super) fn tell_priority(&mut self, at: Timestamp, id: InstanceId, sorting: Sorting) {
+    pub(super) fn of_priority(
+        &mut self,
+        at: Timestamp,
+        id: InstanceId,
+        sorting: Sorting,
+    ) -> Option<Notice> {
         let priority = sorting.priority;
         if priority == Priority::RELEASE {
-            return;
+            return None;
         }
         let before = self.priorities.insert(id, priority);
-        if before.is_some_and(|before| before != priority) {
-            self.send(Notice {
-                id,
-                at,
-                priority,
-                what: Happening::Priority,
-            });
-        }
+        before.filter(|before| *before != priority)?;
+        Some(Notice {
+            id,
+            at,
+            priority,
+            what: Happening::Priority,
+        })
     }
 }

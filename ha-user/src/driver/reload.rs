@@ -10,12 +10,13 @@ use ha_common::{
 
 use super::{Attachment, Driver, Executor, ExecutorError, Subject, attachment::Attached};
 use crate::{
-    config::InstanceConfig,
+    config::SharedInstance,
     engine::{self, InstanceId, Member, Reading, Tracking},
     net::{
         announce::{Announcement, Announcer},
         host::{HostTable, Item},
     },
+    sys,
 };
 
 /// A new configuration, as the difference to the old one. The rows of the kernel's
@@ -44,7 +45,9 @@ pub struct Changed {
     /// Which it is.
     pub id: InstanceId,
     /// Its configuration.
-    pub config: InstanceConfig,
+    pub config: SharedInstance,
+    /// With which others it advertises; see [`Parameters::phase`].
+    pub phase: Option<Duration>,
     /// What it depends on.
     pub trackings: Vec<Tracking>,
     /// What it works with from now on, on the same interface and from the same
@@ -98,6 +101,7 @@ impl Driver {
         for Changed {
             id,
             config,
+            phase,
             trackings,
             ..
         } in added
@@ -112,7 +116,10 @@ impl Driver {
                 still_drained.push(id);
             }
             // How long a start is delayed is about the start of the host.
-            let parameters = executor.parameters();
+            let parameters = Parameters {
+                phase,
+                ..executor.parameters()
+            };
             changes.added.push(Member {
                 id,
                 parameters,
@@ -124,6 +131,7 @@ impl Driver {
         for Changed {
             id,
             config,
+            phase,
             trackings,
             attachment,
         } in kept
@@ -134,6 +142,7 @@ impl Driver {
                 id,
                 parameters: Parameters {
                     startup_delay,
+                    phase,
                     ..executor.parameters()
                 },
                 trackings,
@@ -150,7 +159,7 @@ impl Driver {
             }
         }
         self.act(now);
-        self.list_announcers();
+        self.survey();
         for announcer in &self.announcers {
             announcer.set_gap(announce_gap);
         }
@@ -182,7 +191,8 @@ impl Driver {
         }
         for (announcer, announcements) in &difference.announced {
             // Its failure is told with the next announcement of all.
-            let _ = announcer.send(now, announcements);
+            let announcements = announcements.iter().map(|it| ((), it));
+            announcer.send(now, announcements, |(), _| ());
         }
         Ok(())
     }
@@ -212,6 +222,9 @@ impl Driver {
         if !self.leaving {
             return;
         }
+        // What of them is still to be done or told, as long as they are here.
+        self.act(sys::now());
+        self.tell_all();
         for id in self.engine.remove_departed() {
             if let Some(mut executor) = self.executors.remove(id) {
                 executor.detach();
@@ -222,7 +235,7 @@ impl Driver {
             // Whoever would hear may be gone.
             let _ = self.departed.send(id);
         }
-        self.list_announcers();
+        self.survey();
         let mut ids = self.engine.ids();
         self.leaving = ids.any(|id| self.engine.is_leaving(id));
     }
@@ -239,7 +252,7 @@ impl Executor {
     fn reconfigure(
         &mut self,
         id: InstanceId,
-        config: InstanceConfig,
+        config: SharedInstance,
         attachment: Option<Attachment>,
     ) -> Difference {
         self.config = config;

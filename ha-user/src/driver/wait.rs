@@ -5,7 +5,7 @@
 //! channel are drained in memory.
 
 use std::{
-    io,
+    hint, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -17,6 +17,8 @@ use rustix::{
         timerfd_settime,
     },
 };
+
+use crate::sys;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -51,11 +53,7 @@ impl Waiter {
         })
     }
 
-    /// The next [`wait`](Self::wait) ends at `deadline` at the latest.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn arm(&mut self, deadline: Option<Timestamp>) -> io::Result<()> {
+    fn arm(&mut self, deadline: Option<Timestamp>) -> io::Result<()> {
         if deadline == self.armed {
             return Ok(());
         }
@@ -82,14 +80,25 @@ impl Waiter {
         self.again = true;
     }
 
-    /// Waits for the deadline or a source. May return early.
+    /// Waits for `deadline` awake, and for nothing else.
+    pub fn watch(&mut self, deadline: Timestamp) {
+        if std::mem::take(&mut self.again) {
+            return;
+        }
+        while sys::now() < deadline {
+            hint::spin_loop();
+        }
+    }
+
+    /// Waits for `deadline` or a source. May return early.
     ///
     /// # Errors
     /// What the kernel says; a signal is no error.
-    pub fn wait(&mut self) -> io::Result<()> {
+    pub fn wait(&mut self, deadline: Option<Timestamp>) -> io::Result<()> {
         if std::mem::take(&mut self.again) {
             return Ok(());
         }
+        self.arm(deadline)?;
         let mut events = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),

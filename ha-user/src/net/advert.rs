@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6},
-    sync::atomic::{AtomicU16, Ordering},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use ha_common::{
@@ -13,9 +13,12 @@ use ha_common::{
         vrrp::{self, IPV4_GROUP, IPV6_GROUP, PROTOCOL, TRAFFIC_CLASS},
     },
 };
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockFilter, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
-use super::interface::Interface;
+use super::{
+    batch::{Message, SocketAddrAny},
+    interface::Interface,
+};
 use crate::sys;
 
 /// TTL and hop limit of an advertisement (RFC 9568 §5.1.1.3, §5.1.2.3).
@@ -47,7 +50,21 @@ struct Frames {
     socket: Socket,
     source: IpAddr,
     source_mac: MacAddress,
-    identification: AtomicU16,
+}
+
+/// What an [`AdvertSocket`] sends to one destination, built ahead of time: a VRRP
+/// message, with a frame around it where the socket sends whole frames.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Packet {
+    bytes: Box<[u8]>,
+    message_at: usize,
+}
+
+impl Packet {
+    /// The VRRP message in it. It can be changed, but for its length.
+    pub fn message_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.message_at..]
+    }
 }
 
 /// Who is sent advertisements.
@@ -55,7 +72,7 @@ struct Frames {
 pub struct Destination {
     /// The group or a peer.
     pub address: IpAddr,
-    socket_address: SockAddr,
+    socket_address: SocketAddrAny,
 }
 
 impl AdvertSocket {
@@ -106,7 +123,6 @@ impl AdvertSocket {
                 socket,
                 source,
                 source_mac,
-                identification: AtomicU16::new(0),
             }),
             ..Self::multicast(interface, source)?
         })
@@ -141,51 +157,75 @@ impl AdvertSocket {
         &self.destinations
     }
 
-    /// Sends one VRRP message, whose checksum may depend on its destination.
+    /// `message` as it will be sent.
     ///
     /// # Errors
-    /// What the kernel says; the socket never blocks.
-    pub fn send(&self, message: &[u8], to: &Destination) -> io::Result<()> {
-        match &self.frames {
-            None => self.socket.send_to(message, &to.socket_address),
-            Some(frames) => frames.socket.send(&frames.frame(message)?),
+    /// If it is longer than an IP packet can be.
+    pub fn packet(&self, message: &[u8]) -> io::Result<Packet> {
+        let mut bytes = match &self.frames {
+            None => Vec::with_capacity(message.len()),
+            Some(frames) => frames.headers(message.len())?,
+        };
+        let message_at = bytes.len();
+        bytes.extend_from_slice(message);
+        Ok(Packet {
+            bytes: bytes.into(),
+            message_at,
+        })
+    }
+
+    /// `packet` for `to`, to be sent through this socket with
+    /// [`batch::send`](super::batch::send).
+    #[must_use]
+    pub fn message<'a>(&self, packet: &'a Packet, to: &'a Destination) -> Message<'a> {
+        Message {
+            bytes: &packet.bytes,
+            to: self.frames.is_none().then_some(&to.socket_address),
         }
-        .map(|_| ())
+    }
+}
+
+/// What is sent through.
+impl AsFd for AdvertSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.frames {
+            None => self.socket.as_fd(),
+            Some(frames) => frames.socket.as_fd(),
+        }
     }
 }
 
 impl Frames {
-    /// `message` to the group.
-    fn frame(&self, message: &[u8]) -> io::Result<Vec<u8>> {
-        let length = u16::try_from(message.len()).map_err(io::Error::other)?;
-        let mut frame = Vec::with_capacity(eth::HEADER_LEN + ipv6::HEADER_LEN + message.len());
+    /// The headers of a frame to the group with a message of `length` octets. The
+    /// packet is not to be fragmented, so its identification says nothing (RFC 6864).
+    fn headers(&self, length: usize) -> io::Result<Vec<u8>> {
+        let message_length = u16::try_from(length).map_err(io::Error::other)?;
+        let mut headers = Vec::with_capacity(eth::HEADER_LEN + ipv6::HEADER_LEN + length);
         let destination = vrrp::group_mac(AddressFamily::of(self.source));
         match self.source {
             IpAddr::V4(source) => {
-                let id = self.identification.fetch_add(1, Ordering::Relaxed);
-                frame.extend(eth::header(destination, self.source_mac, eth::IPV4));
-                frame.extend(ipv4::advert_header(source, IPV4_GROUP, length, id));
+                headers.extend(eth::header(destination, self.source_mac, eth::IPV4));
+                headers.extend(ipv4::advert_header(source, IPV4_GROUP, message_length, 0));
             }
             IpAddr::V6(source) => {
-                frame.extend(eth::header(destination, self.source_mac, eth::IPV6));
-                frame.extend(ipv6::advert_header(source, IPV6_GROUP, length));
+                headers.extend(eth::header(destination, self.source_mac, eth::IPV6));
+                headers.extend(ipv6::advert_header(source, IPV6_GROUP, message_length));
             }
         }
-        frame.extend_from_slice(message);
-        Ok(frame)
+        Ok(headers)
     }
 }
 
 impl Destination {
     fn new(address: IpAddr, ifindex: u32) -> Self {
         let socket_address = match address {
-            IpAddr::V4(address) => SocketAddr::from((address, 0)).into(),
+            IpAddr::V4(address) => SocketAddr::from((address, 0)),
             // The scope counts for link-local addresses and the group only.
             IpAddr::V6(address) => SocketAddrV6::new(address, 0, 0, ifindex).into(),
         };
         Self {
             address,
-            socket_address,
+            socket_address: socket_address.into(),
         }
     }
 }

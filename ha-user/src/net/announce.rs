@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     io,
     net::IpAddr,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use ha_common::{
     wire::{arp, nd},
 };
 
+use super::batch::{self, Message};
 use crate::sys;
 
 /// Sends announcements through one interface, not closer together than a gap.
@@ -105,23 +106,33 @@ impl Announcer {
 
     /// Sends every announcement once: at once without a gap, else the first at
     /// once and the others from [`handle_timeout`](Self::handle_timeout). One for an
-    /// address that is still waiting takes the place of the older one.
-    ///
-    /// # Errors
-    /// The first failure, after all that are due have been tried.
-    pub fn send(&self, now: Timestamp, announcements: &[Announcement]) -> io::Result<()> {
+    /// address that is still waiting takes the place of the older one. What cannot be
+    /// sent is passed to `failed`, by what stands beside it.
+    pub fn send<'a, T: Copy>(
+        &self,
+        now: Timestamp,
+        announcements: impl IntoIterator<Item = (T, &'a Announcement)>,
+        mut failed: impl FnMut(T, io::Error),
+    ) {
         let mut queue = self.queue();
         if queue.gap.is_zero() {
-            let mut result = Ok(());
-            for announcement in announcements {
-                result = result.and(self.transmit(&announcement.frame));
-            }
-            return result;
+            let messages = announcements.into_iter().map(|(beside, announcement)| {
+                let bytes = &announcement.frame;
+                (beside, Message { bytes, to: None })
+            });
+            batch::send(self.socket.as_fd(), messages, |beside, error| {
+                failed(beside, error.into());
+            });
+            return;
         }
-        for announcement in announcements {
+        let mut last = None;
+        for (beside, announcement) in announcements {
             queue.push(announcement.clone());
+            last = Some(beside);
         }
-        self.flush(&mut queue, now)
+        if let (Err(error), Some(beside)) = (self.flush(&mut queue, now), last) {
+            failed(beside, error);
+        }
     }
 
     /// When the next waiting announcement is due.
@@ -133,7 +144,7 @@ impl Announcer {
     /// Sends what is due.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// The first failure, after all that are due have been tried.
     pub fn handle_timeout(&self, now: Timestamp) -> io::Result<()> {
         self.flush(&mut self.queue(), now)
     }

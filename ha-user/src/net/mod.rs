@@ -2,6 +2,7 @@
 //!
 //! - [`interface`]: what an interface is and has (rtnetlink, async)
 //! - [`advert`]: sends advertisements
+//! - [`batch`]: many messages by one system call
 //! - [`announce`]: gratuitous ARP and unsolicited neighbour advertisements
 //! - [`host`]: addresses, routes, rules: what is put on the host and taken off
 //! - [`macvlan`]: interfaces with a virtual router's link-layer address
@@ -14,6 +15,7 @@
 pub mod accept;
 pub mod advert;
 pub mod announce;
+pub mod batch;
 pub mod host;
 pub mod interface;
 pub mod journal;
