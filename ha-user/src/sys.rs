@@ -57,6 +57,16 @@ pub fn lock_memory() -> io::Result<()> {
     }
 }
 
+/// Gives memory back to the kernel that was freed: what was needed once, at the start
+/// for example. Of no effect on what is locked already.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim only touches memory that nobody has allocated.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Has the asynchronous runtime wait until `fd`, which does not block, can be read.
 ///
 /// # Errors

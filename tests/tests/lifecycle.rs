@@ -13,6 +13,7 @@ use ha_tests::{
     probe::{Probe, Responder},
     xdp::OtherProgram,
 };
+use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const VIP: &str = "10.77.0.100";
@@ -131,6 +132,31 @@ fn an_address_that_somebody_removes_is_put_back_within_a_second() -> Result<()> 
     // What it removes itself it does not put back.
     harrier.stop()?;
     ensure!(!host.has(VIP)?);
+    Ok(())
+}
+
+/// The daemon cannot hear of it when so much else changes that the kernel drops
+/// notifications; it looks again then.
+#[test]
+fn an_address_whose_removal_was_lost_is_put_back() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let host = &lab.nodes[0];
+    let mut harrier = Harrier::start(&lab, host, &[Instance::new(100, &[VIP_CIDR])])?;
+    harrier.await_state("web", "active", PATIENCE)?;
+    harrier.process.signal(Signal::STOP)?;
+    let mut flood = String::new();
+    for round in 0..6000 {
+        flood += &format!("link set eth0 alias round-{round}\n");
+    }
+    flood += "addr del 10.77.0.100/16 dev eth0\n";
+    host.netns.ip(&flood)?;
+    ensure!(!host.has(VIP)?);
+    harrier.process.signal(Signal::CONT)?;
+    harrier
+        .process
+        .await_log("faster than they were read", PATIENCE)?;
+    harrier.process.await_log("put back", PATIENCE)?;
+    ensure!(host.has(VIP)?);
     Ok(())
 }
 

@@ -1,6 +1,8 @@
-//! A Backup makes no system call per received advertisement.
+//! A Backup makes no system call per received advertisement, and threads that have
+//! nothing to do with advertisements sleep.
 
 use std::{
+    fs,
     process::Command,
     time::{Duration, Instant},
 };
@@ -108,6 +110,55 @@ fn a_backup_sleeps_through_advertisements() -> Result<()> {
         "it did not stay Backup: {status:?}"
     );
     Ok(())
+}
+
+/// A hundred instances advertise: of the daemon's threads only the driver runs. What
+/// follows a takeover may wake others, so one quiet span of a second is enough; a
+/// timer that ticks would leave none.
+#[test]
+fn only_the_driver_runs_while_nothing_happens() -> Result<()> {
+    let lab = Lab::new(1)?;
+    let host = &lab.nodes[0];
+    let instances: Vec<Instance> = (1..=100)
+        .map(|vrid| Instance {
+            name: format!("web{vrid}"),
+            vrid,
+            ..Instance::new(200, &[&format!("10.77.1.{vrid}/16")])
+        })
+        .collect();
+    let capture = lab.capture(host)?;
+    let mut daemon = Harrier::start(&lab, host, &instances)?;
+    daemon.await_state("web100", "active", PATIENCE)?;
+    let mut turns = Vec::new();
+    for _ in 0..20 {
+        let before = others(&daemon)?;
+        let of_one = |advert: &ha_tests::decode::Advert| advert.vrid == 100;
+        capture.await_adverts("a second's", capture.mark(), 10, PATIENCE, of_one)?;
+        let after = others(&daemon)?;
+        if before == after {
+            return daemon.stop();
+        }
+        turns.push((before, after));
+    }
+    anyhow::bail!("other threads than the driver run all the time: {turns:?}")
+}
+
+/// How often each thread of `daemon` but the driver has been taken off a processor.
+fn others(daemon: &Harrier) -> Result<Vec<(String, u64)>> {
+    let mut threads = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{}/task", daemon.process.id()))? {
+        let task = entry?.path();
+        let name = fs::read_to_string(task.join("comm"))?.trim().to_owned();
+        let status = fs::read_to_string(task.join("status"))?;
+        let switches = status.lines().filter(|line| line.contains("ctxt_switches"));
+        let counts = switches.filter_map(|line| line.split_whitespace().last());
+        let counts = counts.map(|count| count.parse::<u64>().context("no number"));
+        if name != "harrier-driver" {
+            threads.push((name, counts.sum::<Result<u64>>()?));
+        }
+    }
+    ensure!(!threads.is_empty(), "there are no other threads");
+    Ok(threads)
 }
 
 /// Advertisements that `daemon` has counted of its only peer.

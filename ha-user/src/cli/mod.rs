@@ -6,6 +6,7 @@
 mod check;
 mod convert;
 mod counters;
+mod dump;
 mod explain;
 mod failover;
 mod output;
@@ -32,6 +33,7 @@ Examples:
   harrier run --config /etc/harrier.toml    take part, in the foreground
   harrier status                            which router is Active?
   harrier peers --json                      who advertises, for scripts
+  harrier dump                              what does the kernel program hear?
   harrier explain web                       why is it Active or Backup?
   harrier failover web                      another router is to take over
   harrier reload                            read the configuration file anew
@@ -58,6 +60,7 @@ enum Command {
     Status(status::Status),
     Peers(peers::Peers),
     Counters(counters::Counters),
+    Dump(dump::Dump),
     Explain(explain::Explain),
     Failover(failover::Failover),
     Reload(reload::Reload),
@@ -134,6 +137,7 @@ pub fn main(daemon: Daemon) -> ExitCode {
         Command::Status(status) => status.execute(),
         Command::Peers(peers) => peers.execute(),
         Command::Counters(counters) => counters.execute(),
+        Command::Dump(dump) => dump.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Failover(failover) => failover.execute(),
         Command::Reload(reload) => reload.execute(),

@@ -4,6 +4,7 @@ use std::{env, io, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{Reading, output};
@@ -24,6 +25,10 @@ configuration, state and peers, SIGUSR2 the statistics; the log says where.
 
 Two daemons on one machine, for example in two network namespaces, each need a
 runtime directory of their own: control socket, pid file and pinned maps are in it.";
+
+/// Log lines that wait for a slow terminal: some for each of a thousand instances.
+/// Room for them is taken at the start, 32 bytes each.
+const LOG_LINES: usize = 8192;
 
 /// Take part in the election, in the foreground.
 #[derive(Debug, Args)]
@@ -71,7 +76,9 @@ impl Run {
         // Written by a thread of its own: a terminal that is held must not hold
         // up the driver. Lines are lost then, and the end of the log is written
         // when the guard goes.
-        let (writer, _guard) = tracing_appender::non_blocking(io::stderr());
+        let (writer, _guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(LOG_LINES)
+            .finish(io::stderr());
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(output::colour(&io::stderr()))

@@ -19,7 +19,8 @@ Examples:
   harrier status --runtime-dir /run/harrier-lab
 
 Fields of the JSON: instances, checks, pid, daemon_version, realtime (whether the driver
-has real-time priority).
+has real-time priority), scheduling (of the driver: policy, which is fifo or other,
+priority, which may be null, memory_locked, cpus, problems).
 
 Per instance: name, interface, vrid, family (ipv4, ipv6), version, state (init,
 backup, active, releasing, fault), base_priority, priority, advert_interval_ms,
@@ -115,8 +116,11 @@ pub(super) fn render(status: &Reply, colour: bool) -> String {
     }
     out.push_str(&checks::render(&status.checks));
     out.push_str(&troubles(&status.instances));
-    if !status.realtime {
-        out.push_str("\nThe driver runs without real-time priority: load can delay a takeover.\n");
+    if let Some(scheduling) = &status.scheduling {
+        let _ = writeln!(out, "\nscheduling: {scheduling}");
+        for problem in &scheduling.problems {
+            let _ = writeln!(out, "warning: {}", output::plain(problem));
+        }
     }
     out
 }
@@ -215,7 +219,7 @@ fn coloured(table: &str, instances: &[InstanceStatus]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{ConflictStatus, Family};
+    use crate::control::protocol::{ConflictStatus, Family, Scheduling};
 
     fn sample() -> Reply {
         let web = InstanceStatus {
@@ -268,6 +272,13 @@ mod tests {
             pid: 1,
             daemon_version: "0.1.0".to_owned(),
             realtime: true,
+            scheduling: Some(Scheduling {
+                policy: "fifo".to_owned(),
+                priority: Some(40),
+                memory_locked: true,
+                cpus: vec![1],
+                problems: Vec::new(),
+            }),
         }
     }
 
@@ -295,7 +306,27 @@ mod tests {
             out.contains("active became active 1 min 12 s ago: no advertisement"),
             "{out}"
         );
-        assert!(!out.contains("real-time"), "{out}");
+    }
+
+    #[test]
+    fn the_last_line_tells_how_the_driver_is_scheduled() {
+        let mut status = sample();
+        let out = render(&status, false);
+        assert!(
+            out.ends_with("\nscheduling: FIFO 40, memory locked, CPU 1\n"),
+            "{out}"
+        );
+        status.scheduling = Some(Scheduling {
+            policy: "other".to_owned(),
+            priority: None,
+            memory_locked: false,
+            cpus: vec![0, 1, 2, 3, 8, 10, 11],
+            problems: vec!["a".to_owned(), "b".to_owned()],
+        });
+        let out = render(&status, false);
+        let told = "\nscheduling: no real-time priority, memory not locked, \
+                    CPUs 0 to 3, 8, 10, 11\nwarning: a\nwarning: b\n";
+        assert!(out.ends_with(told), "{out}");
     }
 
     #[test]

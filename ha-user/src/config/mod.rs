@@ -9,6 +9,7 @@ mod address;
 mod addresses;
 mod announce;
 mod check;
+mod cpus;
 mod diagnostic;
 mod duration;
 mod from_toml;
@@ -24,6 +25,7 @@ mod range;
 mod raw;
 mod routes;
 mod script;
+mod shared;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ pub use self::{
         RouteConfig, RuleConfig, RunAs, Scope, Script, SyncGroup, Target, TlsCheck, TrackedCheck,
         TrackedInterface, Unicast, VirtualAddress, VirtualMacInterface, Webhook, XdpMode,
     },
+    shared::SharedInstance,
     sources::Sources,
     to_toml::to_toml,
 };

@@ -122,6 +122,7 @@ fn first(text: &str) -> InstanceConfig {
 fn the_file_of_the_documentation_is_taken() {
     let text = r#"
         xdp_mode = "generic"
+        consume = true
 
         [[instance]]
         name = "web"
@@ -197,6 +198,7 @@ fn the_file_of_the_documentation_is_taken() {
         Ok((
             Config {
                 xdp_mode: XdpMode::Generic,
+                consume: true,
                 instances: vec![web, web6],
                 ..Config::default()
             },
@@ -231,6 +233,7 @@ fn every_example_of_the_documentation_is_taken() {
 fn what_is_not_said_has_the_documented_value() {
     let config = config(WEB);
     assert_eq!(config.xdp_mode, XdpMode::Auto);
+    assert!(!config.consume);
     let instance = &config.instances[0];
     assert_eq!(instance.priority, Priority::DEFAULT);
     assert_eq!(instance.version, Version::V3);

@@ -16,8 +16,10 @@ use super::{
 pub fn to_toml(config: &Config) -> String {
     let Config {
         xdp_mode,
+        consume,
         startup_delay,
         announce_gap,
+        cpu_affinity,
         checks,
         script_user,
         script_security,
@@ -29,6 +31,9 @@ pub fn to_toml(config: &Config) -> String {
     if *xdp_mode != XdpMode::default() {
         top.set("xdp_mode", string(xdp_mode.name()));
     }
+    if *consume {
+        top.set("consume", "true");
+    }
     for (key, span) in [
         ("startup_delay", startup_delay),
         ("announce_gap", announce_gap),
@@ -36,6 +41,12 @@ pub fn to_toml(config: &Config) -> String {
         if !span.is_zero() {
             top.set(key, string(&duration::format(*span)));
         }
+    }
+    if !cpu_affinity.is_empty() {
+        top.set(
+            "cpu_affinity",
+            list(cpu_affinity.iter().map(u16::to_string)),
+        );
     }
     if let Some(user) = script_user {
         top.set("script_user", run_as(user));

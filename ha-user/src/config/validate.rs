@@ -9,7 +9,7 @@ use ha_common::types::{AddressFamily, Centiseconds, Priority, Version, Vrid};
 
 use super::{
     addresses::{self, Addresses},
-    announce, check,
+    announce, check, cpus,
     diagnostic::{Diagnostic, Severity},
     duration, groups,
     located::{Field, Located},
@@ -76,6 +76,7 @@ pub(super) fn validate(
             )
         })
         .collect();
+    let cpu_affinity = cpus::check(&raw.cpu_affinity, &mut diagnostics);
     let mut check = Check {
         announce_gap,
         fifos: !raw.notify_fifos.entries().is_empty(),
@@ -113,8 +114,10 @@ pub(super) fn validate(
             Ok((
                 Config {
                     xdp_mode,
+                    consume: raw.consume.given().is_some_and(|it| it.value),
                     startup_delay,
                     announce_gap,
+                    cpu_affinity,
                     checks,
                     script_user,
                     script_security: raw.script_security.given().is_some_and(|it| it.value),

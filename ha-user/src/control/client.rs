@@ -10,7 +10,8 @@ use std::{
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::protocol::{
-    Counters, Explanation, Failover, MAX_REPLY, Peer, Reloaded, Reply, Request, Status,
+    Counters, Dump, DumpCursor, Explanation, Failover, MAX_REPLY, Peer, Reloaded, Reply, Request,
+    Status,
 };
 
 /// How long the daemon may take to answer.
@@ -170,6 +171,23 @@ pub fn explain(socket: &Path, instance: String) -> Result<Explanation, ClientErr
     }
 }
 
+/// Asks the daemon at `socket` which advertisements it has seen since `cursor`; waits
+/// for one, but not for ever.
+///
+/// # Errors
+/// See [`ask`]; [`ClientError::Refused`] if there is no such instance.
+pub fn dump(
+    socket: &Path,
+    instances: &[String],
+    cursor: Option<DumpCursor>,
+) -> Result<Dump, ClientError> {
+    let instances = instances.to_vec();
+    match ask(socket, Request::Dump { instances, cursor }, TIMEOUT * 2)? {
+        Reply::Dump(dump) => Ok(dump),
+        other => Err(other_reply(socket, &other)),
+    }
+}
+
 fn other_reply(socket: &Path, reply: &Reply) -> ClientError {
     let kind = match reply {
         Reply::Status(_) => "status",
@@ -177,6 +195,7 @@ fn other_reply(socket: &Path, reply: &Reply) -> ClientError {
         Reply::Counters(_) => "counters",
         Reply::Reloaded(_) => "a reload",
         Reply::Failover(_) => "a failover",
+        Reply::Dump(_) => "a dump",
         Reply::Explanation(_) => "an explanation",
         Reply::Error(_) => "an error",
     };

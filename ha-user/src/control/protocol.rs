@@ -4,11 +4,15 @@
 //! --json` and `harrier peers --json` print them as they are. Fields may be
 //! added, none renamed or removed.
 
+mod scheduling;
+
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use ha_common::{fsm::StateKind, types::AddressFamily};
 use serde::{Deserialize, Serialize};
 
+pub use self::scheduling::Scheduling;
+pub(crate) use self::scheduling::cpu_list;
 use crate::health;
 
 /// Longest request line in octets, newline included.
@@ -37,6 +41,14 @@ pub enum Request {
         /// Whether it may come back.
         back: bool,
     },
+    /// Which advertisements has the kernel program seen since `cursor`? Answered by
+    /// [`Reply::Dump`] when there is one, or after a second.
+    Dump {
+        /// Names of instances; none for all.
+        instances: Vec<String>,
+        /// Of the last answer; absent for those from now on.
+        cursor: Option<DumpCursor>,
+    },
     /// Why is an instance what it is? Answered by [`Reply::Explanation`].
     Explain {
         /// Name of the instance.
@@ -58,6 +70,8 @@ pub enum Reply {
     Reloaded(Reloaded),
     /// To [`Request::Failover`].
     Failover(Failover),
+    /// To [`Request::Dump`].
+    Dump(Dump),
     /// To [`Request::Explain`].
     Explanation(Box<Explanation>),
     /// The request could not be answered, and why.
@@ -78,6 +92,9 @@ pub struct Status {
     pub daemon_version: String,
     /// Whether the driver's thread runs under a real-time scheduling policy.
     pub realtime: bool,
+    /// How it is scheduled; always there from a daemon of this version.
+    #[serde(default)]
+    pub scheduling: Option<Scheduling>,
 }
 
 /// What one virtual router is doing.
@@ -312,6 +329,57 @@ pub struct Peer {
     pub adverts: u64,
     /// Milliseconds since the last of them arrived.
     pub last_advert_age_ms: f64,
+}
+
+/// Advertisements that the kernel program has seen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Dump {
+    /// The advertisements, oldest first.
+    pub adverts: Vec<DumpedAdvert>,
+    /// How many more there were that nobody kept, of all instances.
+    pub lost: u64,
+    /// For the next request.
+    pub cursor: DumpCursor,
+}
+
+/// Up to where a client has seen them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct DumpCursor {
+    /// The number of the next one.
+    pub next: u64,
+    /// How many the kernel had lost by then.
+    pub lost: u64,
+}
+
+/// An advertisement, as the kernel program saw it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DumpedAdvert {
+    /// Arrival, nanoseconds of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Name of our virtual router.
+    pub instance: String,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// Source address.
+    pub source: IpAddr,
+    /// Source link-layer address.
+    pub mac: String,
+    /// Whether it was sent to the multicast group.
+    pub multicast: bool,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// 2 or 3.
+    pub version: u8,
+    /// Advertised priority.
+    pub priority: u8,
+    /// Advertised interval in milliseconds.
+    pub advert_interval_ms: u64,
+    /// Number of addresses that it says it has.
+    pub address_count: u8,
+    /// The counter that says why it was refused; absent if it is valid.
+    pub refused: Option<String>,
+    /// Whether it was kept from the host's stack.
+    pub consumed: bool,
 }
 
 /// Packets by reason, summed over the CPUs.

@@ -114,10 +114,6 @@ impl Sockets {
         };
         let socket = self.advert(config, plan, macvlan).map_err(failed("raw"))?;
         let mac = macvlan.map_or(interface.mac, |macvlan| macvlan.mac);
-        let home = macvlan.map_or_else(
-            || Device::new(interface.index, &interface.name),
-            |macvlan| macvlan.device.clone(),
-        );
         let mut announcements: Vec<(u32, Arc<Announcer>, Vec<Announcement>)> = Vec::new();
         for address in config.all_addresses() {
             let (through, mac) = match &address.interface {
@@ -128,8 +124,9 @@ impl Sockets {
                 },
                 None => (interface, mac),
             };
-            let router = forwards_ipv6(&through.name);
-            let announcement = Announcement::new(mac, address.address.address, router);
+            let address = address.address.address;
+            let router = address.is_ipv6() && forwards_ipv6(&through.name);
+            let announcement = Announcement::new(mac, address, router);
             let known = announcements
                 .iter_mut()
                 .find(|(index, ..)| *index == through.index);
@@ -166,7 +163,7 @@ impl Sockets {
                 .into_iter()
                 .map(|(_, announcer, list)| (announcer, list))
                 .collect(),
-            items: items(config, plan, macvlan, &home),
+            items: items_of(config, plan, macvlan).into(),
             misplaced: plan.misplaced.clone(),
         })
     }
@@ -181,19 +178,36 @@ pub(super) fn macvlan_name(config: &InstanceConfig, plan: &Plan) -> Option<Strin
     }))
 }
 
-/// Adds to `inventory` what the instance may put on the host by `plan`.
-pub(super) fn take_stock(config: &InstanceConfig, plan: &Plan, inventory: &mut Inventory) {
+/// Adds to `inventory` what the instance may put on the host by `plan`; returns
+/// whether some of it was not in there.
+pub(super) fn take_stock(config: &InstanceConfig, plan: &Plan, inventory: &mut Inventory) -> bool {
+    let mut new = false;
     let home = match macvlan_name(config, plan) {
         None => Device::new(plan.interface.index, &plan.interface.name),
         Some(name) => {
             let home = Device::new(0, &name);
-            inventory.macvlans.insert(name);
+            new |= inventory.macvlans.insert(name);
             home
         }
     };
     for item in items(config, plan, None, &home) {
-        inventory.add(&item);
+        new |= inventory.add(&item);
     }
+    new
+}
+
+/// What is put on the host while the instance is Active.
+pub(super) fn items_of(
+    config: &InstanceConfig,
+    plan: &Plan,
+    macvlan: Option<&Macvlan>,
+) -> Vec<Item> {
+    let interface = &plan.interface;
+    let home = macvlan.map_or_else(
+        || Device::new(interface.index, &interface.name),
+        |macvlan| macvlan.device.clone(),
+    );
+    items(config, plan, macvlan, &home)
 }
 
 /// What is put on the host while the instance is Active, in this order: a route

@@ -80,7 +80,7 @@ impl Links {
                     .position(|known| known.address == *address && known.prefix_len == *prefix_len);
                 place.is_some_and(|place| addresses.remove(place).protocol != Some(PROTOCOL))
             }
-            HostChange::Listed => false,
+            HostChange::Listed | HostChange::Relisted => false,
         }
     }
 
@@ -92,6 +92,13 @@ impl Links {
             let mut addresses = interface.addresses.iter();
             addresses.any(|it| it.address == address && it.protocol != Some(PROTOCOL))
         })
+    }
+
+    /// Whether the interface with this index has `address`, whoever put it there.
+    /// Addresses with Harrier's mark are known from lists only.
+    pub(super) fn has(&self, index: u32, address: IpAddr) -> bool {
+        let interface = self.by_index(index);
+        interface.is_some_and(|it| it.addresses.iter().any(|it| it.address == address))
     }
 
     /// The interface with this index.

@@ -7,11 +7,14 @@ mod dump;
 mod explain;
 mod keeper;
 mod links;
+mod live;
+mod phase;
 mod plan;
 mod ports;
 mod reload;
 mod reloader;
 mod roster;
+mod scheduling;
 mod services;
 mod setup;
 mod signals;
@@ -27,8 +30,10 @@ use self::{
     accepting::Accepting,
     dump::Dumper,
     keeper::Keeper,
+    live::Live,
     reloader::Reloader,
     roster::{Current, Roster},
+    scheduling::Scheduling,
     services::Services,
     signals::{Asked, Signals},
     view::View,
@@ -44,6 +49,7 @@ use crate::{
     net::{accept, host::HostTable, interface, leftover, macvlan, sysctl},
     notify::Notifications,
     runtime_dir::RuntimeDir,
+    sys,
 };
 
 /// Why the daemon did not start, or stopped by itself.
@@ -192,9 +198,10 @@ async fn serve(
 
     let roster = current.roster();
     let instances = Arc::new(maps.instances);
+    instances.set_consume(config.consume);
     let executors = setup::executors(&roster, &instances, subjects, attached);
     let mut engine = setup::engine(&roster, &executors, trackings);
-    let now = crate::sys::now();
+    let now = sys::now();
     let links = keeper.trackers().map(|(id, up)| (id, up.into()));
     let links: Vec<(TrackerId, Reading)> = links.collect();
     let checks = config.checks.iter().zip(&check_ids);
@@ -203,11 +210,13 @@ async fn serve(
     for (tracker, reading) in links.into_iter().chain(checks) {
         engine.handle_tracker(now, tracker, reading);
     }
+    let live = Live::new(maps.dump, Arc::clone(&instances))
+        .map_err(system("watching the kernel's ring of advertisements"))?;
     let (notices, heard) = driver::notice::channel();
     let tools = driver::Tools {
         host,
         notices,
-        instances,
+        instances: Arc::clone(&instances),
         departed,
         counters: maps.counters_view,
         actives: maps.actives,
@@ -221,9 +230,15 @@ async fn serve(
             .map_err(system("creating the driver's timer"))?;
         let listener =
             server::bind(&socket).map_err(system(format!("listening on {}", socket.display())))?;
-        Ok((handle, listener, start(driver)?))
+        // What is not used any more goes back, before memory is locked.
+        sys::trim_heap();
+        Ok((
+            handle,
+            listener,
+            start(driver, config.cpu_affinity.clone())?,
+        ))
     };
-    let (handle, listener, (driver, realtime, mut ended)) = match launch() {
+    let (handle, listener, (driver, scheduling, mut ended)) = match launch() {
         Ok(launched) => launched,
         Err(error) => {
             keeper.close(true).await;
@@ -231,21 +246,25 @@ async fn serve(
         }
     };
     // From here on every way out goes past the driver's end.
+    let scheduling = Arc::new(scheduling.await.unwrap_or_else(|_| Scheduling::of_nobody()));
     let checks = Checks::start(&config, &check_ids, handle.clone());
     let board = checks.board();
     keeper.take_along(Services {
         checks,
         notifications: Notifications::start(&config, roster.ids().to_vec(), heard),
+        scheduling: Arc::clone(&scheduling),
+        instances,
     });
     let (reloader, mut orders) = Reloader::new(options.config.clone(), options.reading.clone());
     let view = Arc::new(View {
         current,
         ports: keeper.ports(),
-        realtime: realtime.await.unwrap_or(false),
+        scheduling,
         handle: handle.clone(),
         checks: board,
         peers: maps.peers_view,
         counters: maps.counters,
+        live,
         reloader: reloader.clone(),
         started_at: now,
     });
@@ -325,23 +344,24 @@ async fn supervise(
 
 type Running = (
     thread::JoinHandle<Result<(), driver::DriverError>>,
-    oneshot::Receiver<bool>,
+    oneshot::Receiver<Scheduling>,
     oneshot::Receiver<()>,
 );
 
-/// Starts the driver's thread; the first channel tells whether it runs in real
-/// time, the second ends when the thread does.
-fn start(driver: Driver) -> Result<Running, DaemonError> {
-    let (realtime_sender, realtime) = oneshot::channel();
+/// Starts the driver's thread on `cpus`, on any if there are none; the first channel
+/// tells how it is scheduled, the second ends when the thread does.
+fn start(driver: Driver, cpus: Vec<u16>) -> Result<Running, DaemonError> {
+    let (scheduling_sender, scheduling) = oneshot::channel();
     let (ended_sender, ended) = oneshot::channel::<()>();
     let thread = thread::Builder::new()
         .name("harrier-driver".into())
         .spawn(move || {
             // Dropped when the thread ends, by a panic too.
             let _ended = ended_sender;
-            let _ = realtime_sender.send(Driver::prepare_thread());
+            // Whoever asked may be gone.
+            let _ = scheduling_sender.send(Scheduling::prepare(&cpus));
             driver.run()
         })
         .map_err(system("starting the driver's thread"))?;
-    Ok((thread, realtime, ended))
+    Ok((thread, scheduling, ended))
 }

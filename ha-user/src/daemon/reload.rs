@@ -239,6 +239,7 @@ fn others(old: &Config, new: &Config) -> Vec<String> {
     for (name, is_different) in [
         ("startup_delay", old.startup_delay != new.startup_delay),
         ("announce_gap", old.announce_gap != new.announce_gap),
+        ("cpu_affinity", old.cpu_affinity != new.cpu_affinity),
         ("script_user", old.script_user != new.script_user),
         (
             "script_security",

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    config::{Config, InstanceConfig},
+    config::{Config, InstanceConfig, SharedInstance},
     engine::InstanceId,
 };
 
@@ -49,6 +49,12 @@ impl Roster {
         self.iter()
             .find(|(it, _)| *it == id)
             .map(|(_, config)| config)
+    }
+
+    /// As [`instance`](Self::instance), to keep.
+    pub(super) fn shared(&self, id: InstanceId) -> Option<SharedInstance> {
+        let place = self.ids.iter().position(|it| *it == id)?;
+        Some(SharedInstance::new(&self.config, place))
     }
 
     /// The instance with this name.

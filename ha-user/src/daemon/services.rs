@@ -1,15 +1,19 @@
-//! What goes by the configuration beside the instances: health checks and who hears
-//! of transitions.
+//! What goes by the configuration beside the instances: health checks, who hears of
+//! transitions, where the driver runs, and who beside us hears advertisements.
+
+use std::sync::Arc;
 
 use ha_common::fsm::TrackerId;
 
-use super::roster::Roster;
-use crate::{health::Checks, notify::Notifications};
+use super::{roster::Roster, scheduling::Scheduling};
+use crate::{health::Checks, kernel::Instances, notify::Notifications};
 
 /// All of it.
 pub(super) struct Services {
     pub(super) checks: Checks,
     pub(super) notifications: Notifications,
+    pub(super) scheduling: Arc<Scheduling>,
+    pub(super) instances: Arc<Instances>,
 }
 
 impl Services {
@@ -18,6 +22,8 @@ impl Services {
     /// hears of new checks before it hears who tracks them.
     pub(super) fn reload(&mut self, roster: &Roster, check_ids: &[TrackerId]) {
         self.checks.reload(&roster.config, check_ids);
+        self.scheduling.set_cpus(&roster.config.cpu_affinity);
+        self.instances.set_consume(roster.config.consume);
         self.notifications
             .reload(&roster.config, roster.ids().to_vec());
     }

@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use ha_common::types::Priority;
+use ha_common::{fsm::Parameters, types::Priority};
 
-use super::{DaemonError, attach, links::Links, plan, roster::Roster, system};
+use super::{DaemonError, attach, links::Links, phase, plan, roster::Roster, system};
 use crate::{
-    config::{Config, InstanceConfig},
+    config::{Config, InstanceConfig, SharedInstance},
     driver::{Attachment, Executor, Subject},
     engine::{Engine, InstanceId, Tracking},
     kernel,
@@ -128,17 +128,17 @@ pub(super) fn executors(
 ) -> Vec<(InstanceId, Executor)> {
     let trackers: Arc<[Subject]> = trackers.into();
     let mut attachments: BTreeMap<InstanceId, Attachment> = attachments.into_iter().collect();
-    roster
-        .iter()
-        .map(|(id, config)| {
-            let (instances, trackers) = (Arc::clone(instances), Arc::clone(&trackers));
-            let mut executor = Executor::new(id.0, config.clone(), instances, trackers);
-            if let Some(attachment) = attachments.remove(&id) {
-                executor.attach(attachment);
-            }
-            (id, executor)
-        })
-        .collect()
+    let ids = roster.ids().iter().copied().enumerate();
+    ids.map(|(place, id)| {
+        let config = SharedInstance::new(&roster.config, place);
+        let (instances, trackers) = (Arc::clone(instances), Arc::clone(&trackers));
+        let mut executor = Executor::new(id.0, config, instances, trackers);
+        if let Some(attachment) = attachments.remove(&id) {
+            executor.attach(attachment);
+        }
+        (id, executor)
+    })
+    .collect()
 }
 
 /// The state machines for `executors`.
@@ -147,10 +147,11 @@ pub(super) fn engine(
     executors: &[(InstanceId, Executor)],
     trackings: Vec<Vec<Tracking>>,
 ) -> Engine {
-    let parameters = executors.iter().map(|(_, executor)| {
-        let mut parameters = executor.parameters();
-        parameters.startup_delay = roster.config.startup_delay;
-        parameters
+    let executors = executors.iter().zip(phase::phases(&roster.config));
+    let parameters = executors.map(|((_, executor), phase)| Parameters {
+        startup_delay: roster.config.startup_delay,
+        phase,
+        ..executor.parameters()
     });
     Engine::new(parameters, trackings, roster.groups())
 }

@@ -21,21 +21,24 @@ use crate::{
 };
 
 use super::{
+    live::Live,
     ports::Ports,
     reloader::Reloader,
     roster::{Current, Roster},
+    scheduling::Scheduling,
 };
 
 /// What the control socket answers from.
 pub(super) struct View {
     pub(super) current: Current,
     pub(super) ports: Arc<Ports>,
-    pub(super) realtime: bool,
+    pub(super) scheduling: Arc<Scheduling>,
     pub(super) handle: driver::Handle,
     pub(super) checks: Arc<health::Board>,
     pub(super) peers: kernel::Peers,
     pub(super) counters: kernel::CounterMap,
     pub(super) reloader: Reloader,
+    pub(super) live: Live,
     /// When the daemon came up.
     pub(super) started_at: Timestamp,
 }
@@ -47,6 +50,9 @@ impl View {
             Request::Reload => self.reloader.reload().await.map(Reply::Reloaded),
             Request::Failover { instance, back } => {
                 self.failover(&instance, back).await.map(Reply::Failover)
+            }
+            Request::Dump { instances, cursor } => {
+                self.dump(&instances, cursor).await.map(Reply::Dump)
             }
             Request::Explain { instance } => {
                 let explanation = self.explain(&instance).await?;
@@ -83,7 +89,8 @@ impl View {
             checks: rows.into_iter().map(|row| check(row, &reports)).collect(),
             pid: std::process::id(),
             daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
-            realtime: self.realtime,
+            realtime: self.scheduling.is_realtime(),
+            scheduling: Some(self.scheduling.status()),
         })
     }
 
@@ -198,7 +205,7 @@ impl View {
         Ok(peers)
     }
 
-    fn instance_of<'a>(
+    pub(super) fn instance_of<'a>(
         &self,
         roster: &'a Roster,
         key: &abi::PeerKey,

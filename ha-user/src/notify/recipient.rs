@@ -31,7 +31,8 @@ pub(super) struct Crew {
 #[derive(Debug)]
 pub(super) struct Recipients {
     of: String,
-    config: NotifyConfig,
+    /// None of an instance that says nothing of it, as most do.
+    config: Option<Box<NotifyConfig>>,
     defaults: Defaults,
     scripts: Option<(Sender, scripts::Current)>,
     state_file: Option<(Sender, PathBuf)>,
@@ -47,7 +48,7 @@ impl Recipients {
     ) -> Self {
         let mut recipients = Self {
             of: subject.to_string(),
-            config: NotifyConfig::default(),
+            config: None,
             defaults: defaults.clone(),
             scripts: None,
             state_file: None,
@@ -66,13 +67,14 @@ impl Recipients {
         state: Option<&Arc<Event>>,
         crew: &mut Crew,
     ) {
-        if self.config == *config && self.defaults == *defaults {
+        let wanted = (*config != NotifyConfig::default()).then(|| Box::new(config.clone()));
+        if self.config == wanted && self.defaults == *defaults {
             return;
         }
         self.set_scripts(config, defaults, crew);
         self.set_state_file(config, state, crew);
         self.set_webhook(config, crew);
-        self.config = config.clone();
+        self.config = wanted;
         self.defaults = defaults.clone();
     }
 
@@ -140,7 +142,8 @@ impl Recipients {
     pub(super) fn tell(&self, event: &Arc<Event>) -> bool {
         let is_state = matches!(event.what, What::State { .. });
         let is_priority = matches!(event.what, What::Priority(_));
-        if is_priority && !self.config.priority_changes {
+        let config = self.config.as_ref();
+        if is_priority && !config.is_some_and(|config| config.priority_changes) {
             return false;
         }
         if let Some((queue, commands)) = &self.scripts

@@ -8,7 +8,7 @@ use crate::config::{
     AddressConfig, ChecksumForm, Config, InstanceConfig, NotifyConfig, RouteConfig, RuleConfig,
     Scope, Script, Unicast, XdpMode, format_duration,
 };
-use crate::http::Url;
+use crate::{control::protocol::cpu_list, http::Url};
 
 use super::checks::tracked;
 
@@ -41,6 +41,9 @@ pub(super) fn daemon(config: &Config) -> Option<String> {
     if !config.announce_gap.is_zero() {
         let gap = format_duration(config.announce_gap);
         parts.push(format!("announcements at least {gap} apart"));
+    }
+    if !config.cpu_affinity.is_empty() {
+        parts.push(format!("driver on {}", cpu_list(&config.cpu_affinity)));
     }
     if let Some(user) = &config.script_user {
         let group = user.group.as_ref();
@@ -274,7 +277,7 @@ mod tests {
     fn everything_else_is_said() {
         let config = config(
             "xdp_mode = \"generic\"\nstartup_delay = \"10s\"\nannounce_gap = \"1ms\"\n\
-             script_user = \"vip:adm\"\nscript_security = true\nnotify_fifos = [\"/run/a\",\n\
+             cpu_affinity = [3, 1]\nscript_user = \"vip:adm\"\nscript_security = true\nnotify_fifos = [\"/run/a\",\n\
              { path = \"/run/b\", reader = \"/bin/read secret\" }]\n\
              [[sync_group]]\nname = \"edge\"\ninstances = [\"dns\", \"web\"]\n\
              notify = { any = \"/bin/any secret\" }\n",
@@ -316,7 +319,7 @@ mod tests {
         assert_eq!(
             daemon(&config).unwrap(),
             "daemon: XDP mode generic, no take-over for 10s after the start, announcements at \
-             least 1ms apart, commands run as vip:adm, commands that others can change do not \
+             least 1ms apart, driver on CPUs 1, 3, commands run as vip:adm, commands that others can change do not \
              run as root, tells /run/a, tells /run/b to /bin/read"
         );
         assert_eq!(

@@ -30,24 +30,22 @@ impl Reader {
     }
 
     pub(super) fn integer(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<i64> {
-        self.field(
-            settings,
-            key,
-            "a whole number, without quotes",
-            |value| match value {
-                // What 64 bits do not hold is out of every range that we have.
-                DeValue::Integer(number) => Some(
-                    i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(
-                        if number.as_str().starts_with('-') {
-                            i64::MIN
-                        } else {
-                            i64::MAX
-                        },
-                    ),
-                ),
-                _ => None,
-            },
-        )
+        self.field(settings, key, "a whole number, without quotes", |value| {
+            whole(&value)
+        })
+    }
+
+    /// A setting that is a list of whole numbers.
+    pub(super) fn integers(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<List<i64>> {
+        let expected = "whole numbers in brackets, without quotes";
+        self.list(settings, key, expected, |reader, span, value| {
+            let number = whole(&value);
+            if number.is_none() {
+                let what = format!("an entry of {key}");
+                reader.wrong_kind(span, &what, "a whole number, without quotes", &value);
+            }
+            number
+        })
     }
 
     pub(super) fn span(&mut self, settings: &mut Settings<'_>, key: &str) -> Field<Duration> {
@@ -285,6 +283,19 @@ pub(super) fn settings(table: DeTable<'_>) -> Settings<'_> {
             (Cow::into_owned(key.into_inner()), (span, value))
         })
         .collect()
+}
+
+fn whole(value: &DeValue<'_>) -> Option<i64> {
+    let DeValue::Integer(number) = value else {
+        return None;
+    };
+    let parsed = i64::from_str_radix(number.as_str(), number.radix());
+    // What 64 bits do not hold is out of every range that we have.
+    Some(parsed.unwrap_or(if number.as_str().starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    }))
 }
 
 /// What stands there, in words.

@@ -8,6 +8,7 @@ use super::{
     reader::Reader,
 };
 use crate::config::{
+    cpus,
     located::{Field, List, Located},
     notify,
     raw::{RawConfig, RawFifo, RawRunAs, RawScript},
@@ -68,6 +69,7 @@ impl Reader {
                         self.defaults.garp.delay = Some(Located::new(0, line.span()));
                     }
                 }
+                "vrrp_cpu_affinity" => config.cpu_affinity = self.cpus(line),
                 "vrrp_notify_priority_changes" => {
                     self.defaults.priority_changes = Some(self.switch(line));
                 }
@@ -154,6 +156,29 @@ impl Reader {
     }
 
     /// The longest of all such intervals counts for all interfaces.
+    /// The CPUs of the line, each once.
+    fn cpus(&mut self, line: &Line) -> Field<List<i64>> {
+        if line.arguments().is_empty() {
+            // Which says that one is missing.
+            let _ = self.argument(line);
+            return Field::Absent;
+        }
+        let mut entries: Vec<Located<i64>> = Vec::new();
+        for word in line.arguments() {
+            let number = self.number_in(word, "vrrp_cpu_affinity", 0..=cpus::LAST, "left out");
+            if let Field::Given(cpu) = number
+                && entries.iter().all(|known| known.value != cpu.value)
+            {
+                entries.push(cpu);
+            }
+        }
+        let list = List {
+            entries,
+            incomplete: false,
+        };
+        Field::Given(Located::new(list, line.span()))
+    }
+
     fn announce_gap(&mut self, line: &Line, config: &mut RawConfig) {
         let Field::Given(gap) = self.seconds(line, Duration::ZERO..=MAX_ANNOUNCE_GAP) else {
             return;

@@ -265,7 +265,7 @@ pub(super) const KEYWORDS: &[Keyword] = {
         done(Global, "vrrp_rlimit_rttime", "as max_auto_priority"),
         done(Global, "vrrp_rlimit_rtime", "as max_auto_priority"),
         done(Global, "vrrp_no_swap", "always so where permitted"),
-        warned(Global, "vrrp_cpu_affinity", "CPUAffinity= of the unit does that"),
+        done(Global, "vrrp_cpu_affinity", "`cpu_affinity`"),
         done(Global, "checker_priority", SELF),
         done(Global, "checker_no_swap", SELF),
         done(Global, "checker_cpu_affinity", SELF),

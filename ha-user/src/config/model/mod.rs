@@ -25,12 +25,18 @@ pub use self::{
 pub struct Config {
     /// How the kernel program is attached.
     pub xdp_mode: XdpMode,
+    /// Whether the kernel program takes advertisements that it has recorded away from
+    /// the host's stack.
+    pub consume: bool,
     /// How long every instance waits at start before it may take over, beyond
     /// its Active_Down_Interval; up to 1000 s.
     pub startup_delay: Duration,
     /// Least span between two announcement frames on one interface; zero for no
     /// limit, 1 s at most.
     pub announce_gap: Duration,
+    /// Numbers of the CPUs that the driver's thread may run on (0 to 1023), ascending;
+    /// none for all.
+    pub cpu_affinity: Vec<u16>,
     /// Health checks, names unique.
     pub checks: Vec<CheckConfig>,
     /// As whom commands run that do not say; if absent as the daemon does.

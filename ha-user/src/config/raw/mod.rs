@@ -24,8 +24,10 @@ pub(super) use self::{
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
     pub(super) xdp_mode: Field<XdpMode>,
+    pub(super) consume: Field<bool>,
     pub(super) startup_delay: Field<Duration>,
     pub(super) announce_gap: Field<Duration>,
+    pub(super) cpu_affinity: Field<List<i64>>,
     pub(super) checks: Vec<RawCheck>,
     /// Whether something that ought to be a check was reported as none.
     pub(super) bad_checks: bool,

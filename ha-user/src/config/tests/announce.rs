@@ -131,3 +131,30 @@ fn delays_of_the_daemon_have_their_bounds() {
         &["announce_gap cannot be a number"],
     );
 }
+
+#[test]
+fn the_driver_runs_on_cpus_that_can_be() {
+    let top = |line: &str| format!("{line}\n{WEB}");
+    assert!(config(WEB).cpu_affinity.is_empty());
+    assert!(config(&top("cpu_affinity = []")).cpu_affinity.is_empty());
+    let config = config(&top("cpu_affinity = [1023, 0, 2]"));
+    assert_eq!(config.cpu_affinity, [0, 2, 1023]);
+    for (line, complaints) in [
+        (
+            "cpu_affinity = [1024]",
+            ["at 1024", "CPU 1024", "0 to 1023"],
+        ),
+        ("cpu_affinity = [-1]", ["at -1", "CPU -1", "0 to 1023"]),
+        ("cpu_affinity = [1, 2, 1]", ["at 1", "CPU 1", "twice"]),
+        (
+            "cpu_affinity = [\"1\"]",
+            ["an entry of cpu_affinity", "text", "without quotes"],
+        ),
+        (
+            "cpu_affinity = 1",
+            ["cpu_affinity cannot be a number", "in brackets", ""],
+        ),
+    ] {
+        refused(&top(line), &complaints);
+    }
+}

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::{Keeper, send, tracked};
 use crate::{
-    config::{Config, InstanceConfig},
+    config::{Config, InstanceConfig, SharedInstance},
     control::protocol::Reloaded,
     daemon::{
-        DaemonError, attach,
+        DaemonError, attach, phase,
         plan::{self, Plan},
         reload::{self, Comparison, NeedsRestart},
         roster::Roster,
@@ -65,7 +65,7 @@ impl Keeper {
     fn prepare(
         &mut self,
         config: Arc<Config>,
-        filled: &mut Vec<(InstanceConfig, Plan)>,
+        filled: &mut Vec<(SharedInstance, Plan)>,
     ) -> Result<Prepared, DaemonError> {
         let old = Arc::clone(&self.roster);
         let comparison = reload::compare(&old.config, &config)?;
@@ -93,7 +93,7 @@ impl Keeper {
             if reload::needs_attachment(before, instance)
                 && let Some(plan) = self.next_plan(id, instance, &virtual_addresses)
             {
-                filled.push((instance.clone(), plan.clone()));
+                filled.push((SharedInstance::new(&config, after), plan.clone()));
                 let attachment = self.prepare_attachment(id, instance, &plan)?;
                 attachments.push((id, attachment, plan));
             }
@@ -146,7 +146,7 @@ impl Keeper {
         let leaving = self.leaving.iter().filter_map(|id| self.bound.get(id));
         let instances = || {
             let all = self.roster.config.instances.iter().chain(&new.instances);
-            all.chain(leaving.clone().map(|bound| &bound.config))
+            all.chain(leaving.clone().map(|bound| &*bound.config))
         };
         let addresses: BTreeSet<(&str, IpAddr)> = instances()
             .flat_map(|it| {
@@ -244,9 +244,11 @@ impl Keeper {
         let leaving: Vec<InstanceId> = comparison.leaving.iter().map(|it| before.id(*it)).collect();
         let config = Arc::clone(&roster.config);
         let mut plans = Vec::new();
+        let phases = phase::phases(&config);
         let changed = |place: usize, attachment: Option<Attachment>| Changed {
             id: roster.id(place),
-            config: config.instances[place].clone(),
+            config: SharedInstance::new(&config, place),
+            phase: phases[place],
             trackings: trackings[place].clone(),
             attachment,
         };
@@ -289,9 +291,9 @@ impl Keeper {
                 ));
             }
         }
-        for (id, instance) in roster.iter() {
-            if let Some(bound) = self.bound.get_mut(&id) {
-                bound.config = instance.clone();
+        for place in 0..config.instances.len() {
+            if let Some(bound) = self.bound.get_mut(&roster.id(place)) {
+                bound.config = SharedInstance::new(&config, place);
             }
         }
         self.clear_rows(stale);
@@ -329,7 +331,7 @@ impl Keeper {
     }
 
     /// Takes the rows out of the maps that nobody needs any more.
-    fn clear_rows(&mut self, stale: Vec<(InstanceConfig, Plan)>) {
+    fn clear_rows(&mut self, stale: Vec<(SharedInstance, Plan)>) {
         for (config, plan) in stale {
             self.forget(&config, &plan);
         }

@@ -40,9 +40,10 @@ impl Keeper {
         plan: Plan,
     ) -> Result<Attachment, DaemonError> {
         let roster = Arc::clone(&self.roster);
-        let Some(config) = roster.instance(id) else {
+        let Some(config) = roster.shared(id) else {
             unreachable!("only instances of the configuration are attached");
         };
+        let config = &config;
         let index = plan.interface.index;
         self.take_stock(config, &plan)?;
         let mode = match self.program.modes().get(&index) {
@@ -84,9 +85,7 @@ impl Keeper {
         config: &InstanceConfig,
         plan: &Plan,
     ) -> Result<(), DaemonError> {
-        let before = self.inventory.clone();
-        attach::take_stock(config, plan, &mut self.inventory);
-        if self.inventory != before {
+        if attach::take_stock(config, plan, &mut self.inventory) {
             self.write_journal()?;
         }
         Ok(())

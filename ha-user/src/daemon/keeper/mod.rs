@@ -37,7 +37,7 @@ use super::{
     trackers::Registry,
 };
 use crate::{
-    config::InstanceConfig,
+    config::{InstanceConfig, SharedInstance},
     driver::{self, Attachment, Command, Gone, Subject},
     engine::InstanceId,
     kernel::{self, Program},
@@ -96,7 +96,7 @@ pub(super) struct Keeper {
 
 /// What an instance is attached to.
 struct Bound {
-    config: InstanceConfig,
+    config: SharedInstance,
     plan: Plan,
     /// The interface with the virtual router's link-layer address.
     macvlan: Option<Macvlan>,
@@ -318,6 +318,7 @@ impl Keeper {
             HostChange::AddressGone {
                 index, address, by, ..
             } => self.put_back(handle, *index, *address, *by, gone),
+            HostChange::Relisted => self.put_back_missing(handle, gone),
             _ => {}
         }
         if let HostChange::Link { .. } | HostChange::LinkGone { .. } = change {

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use super::{Keeper, send};
 use crate::{
     config::InstanceConfig,
+    daemon::attach,
     driver::{self, Command, Gone},
+    net::host::{Address, Item},
 };
 
 /// An address that somebody keeps removing is put back no more often.
@@ -51,8 +53,28 @@ impl Keeper {
         }
     }
 
+    /// Has the driver put back what is not there, as far as it believes that it is:
+    /// the watch has lost count.
+    pub(super) fn put_back_missing(&mut self, handle: &driver::Handle, gone: &mut Vec<Gone>) {
+        let mut missing = Vec::new();
+        for bound in self.bound.values() {
+            for item in attach::items_of(&bound.config, &bound.plan, bound.macvlan.as_ref()) {
+                if let Item::Address(Address {
+                    device, address, ..
+                }) = item
+                    && !self.links.has(device.index, address)
+                {
+                    missing.push((device.index, address));
+                }
+            }
+        }
+        for (index, address) in missing {
+            self.put_back(handle, index, address, None, gone);
+        }
+    }
+
     pub(super) fn is_virtual(&self, address: IpAddr) -> bool {
-        let bound = self.bound.values().map(|bound| &bound.config);
+        let bound = self.bound.values().map(|bound| &*bound.config);
         bound
             .flat_map(InstanceConfig::all_addresses)
             .any(|virtual_address| virtual_address.address.address == address)

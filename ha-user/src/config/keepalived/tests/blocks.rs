@@ -24,6 +24,7 @@ fn settings_of_all() {
         "vrrp_garp_interval 0.01\nvrrp_gna_interval 0.02",
         "announce_gap = \"20ms\"",
     );
+    global("vrrp_cpu_affinity 3 1 1", "cpu_affinity = [1, 3]");
     global("script_user nobody", "script_user = \"nobody\"");
     global(
         "script_user nobody nogroup\nenable_script_security",
