@@ -19,6 +19,7 @@ use serde::Deserialize;
 use crate::{
     command,
     lab::{Host, INTERFACE, Lab},
+    netns::Netns,
     process::Process,
 };
 
@@ -48,6 +49,8 @@ pub struct Instance {
     pub unicast: Option<(IpAddr, Vec<IpAddr>)>,
     /// Virtual addresses with prefix lengths.
     pub addresses: Vec<String>,
+    /// Addresses that follow without being advertised.
+    pub excluded: Vec<String>,
     /// `ipv4` or `ipv6`, said only where there are no addresses.
     pub family: Option<&'static str>,
     /// Further lines of Harrier's configuration; keepalived does not get them.
@@ -72,6 +75,7 @@ impl Instance {
                 .iter()
                 .map(|&address| address.to_owned())
                 .collect(),
+            excluded: Vec::new(),
             family: None,
             extra: String::new(),
         }
@@ -104,6 +108,10 @@ impl Instance {
              priority = {priority}\nversion = {version}\nadvert_interval = \"{interval}ms\"\n\
              preempt = {preempt}\naddresses = {addresses:?}\n"
         );
+        if !self.excluded.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "excluded_addresses = {:?}", self.excluded);
+        }
         if let Some(password) = self.password {
             let _ = writeln!(text, "password = {password:?}");
         }
@@ -115,7 +123,6 @@ impl Instance {
             );
         }
         if let Some(family) = self.family {
-            // Writing to a String cannot fail.
             let _ = writeln!(text, "family = \"{family}\"");
         }
         text.push_str(&self.extra);
@@ -495,11 +502,19 @@ impl Harrier {
 /// # Errors
 /// If there is no binary or the file cannot be written.
 pub fn run_command(lab: &Lab, host: &Host, name: &str, text: &str) -> Result<(Command, PathBuf)> {
-    let directory = lab.directory(name)?;
+    run_command_in(&host.netns, &lab.directory(name)?, text)
+}
+
+/// As [`run_command`], in any namespace, with files and runtime directory below
+/// `directory`.
+///
+/// # Errors
+/// As [`run_command`].
+pub fn run_command_in(netns: &Netns, directory: &Path, text: &str) -> Result<(Command, PathBuf)> {
     let config = directory.join("harrier.toml");
     fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
     let runtime_directory = directory.join("run");
-    let mut command = host.netns.command(binary()?);
+    let mut command = netns.command(binary()?);
     command.arg("run").arg("--config").arg(&config);
     command.arg("--runtime-dir").arg(&runtime_directory);
     Ok((command, runtime_directory))

@@ -27,6 +27,7 @@ use crate::{
     daemon::Instance,
     lab::{Host, Lab},
     need,
+    netns::Netns,
     process::Process,
 };
 
@@ -49,6 +50,20 @@ pub struct Frr {
     zebra: Process,
     directory: PathBuf,
     ipv6: bool,
+    instances: usize,
+}
+
+/// Where vrrpd is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The namespace.
+    pub netns: &'a Netns,
+    /// Files and sockets go here.
+    pub directory: &'a Path,
+    /// What messages call the node.
+    pub name: &'a str,
+    /// The node's number, part of the link-local addresses that it gets.
+    pub number: u8,
 }
 
 impl Frr {
@@ -59,42 +74,61 @@ impl Frr {
     /// If FRR is not installed or cannot be started, or if `instance` asks for
     /// what vrrpd does not know: unicast, a password.
     pub fn start(lab: &Lab, host: &Host, instance: &Instance) -> Result<Self> {
+        let directory = lab.directory(&format!("{}-frr", host.name))?;
+        let place = Place {
+            netns: &host.netns,
+            directory: &directory,
+            name: &host.name,
+            number: host.number,
+        };
+        Self::start_in(place, std::slice::from_ref(instance))
+    }
+
+    /// As [`start`](Self::start) with many virtual routers, all of one family, each
+    /// on a macvlan of its own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_in(place: Place<'_>, instances: &[Instance]) -> Result<Self> {
         need::tools(&["vtysh"])?;
         ensure!(
-            instance.unicast.is_none() && instance.password.is_none(),
-            "vrrpd knows neither unicast nor passwords"
+            instances.iter().all(|instance| instance.unicast.is_none()
+                && instance.password.is_none()
+                && instance.excluded.is_empty()),
+            "vrrpd knows neither unicast nor passwords nor excluded addresses"
         );
-        let directory = lab.directory(&format!("{}-frr", host.name))?;
+        let directory = place.directory.to_owned();
         give_to_frr(&directory)?;
         // Of a predecessor that was killed.
         for socket in ["zserv", "vrrpd.vty", "zebra.vty"] {
             let _ = fs::remove_file(directory.join(socket));
         }
-        let ipv6 = instance
-            .addresses
+        let ipv6 = instances
             .iter()
+            .flat_map(|instance| &instance.addresses)
             .any(|address| address.contains(':'));
-        prepare(host, instance, ipv6)?;
+        prepare(place, instances, ipv6)?;
 
         fs::write(directory.join("zebra.conf"), "log stdout\n")?;
         fs::write(
             directory.join("vrrpd.conf"),
-            configuration(instance, host.number, ipv6),
+            configuration(instances, place.number, ipv6),
         )?;
-        let mut zebra = daemon(host, &directory, "zebra")?;
+        let mut zebra = daemon(place, "zebra")?;
         await_socket(&mut zebra, &directory.join("zserv"))?;
-        let mut vrrpd = daemon(host, &directory, "vrrpd")?;
+        let mut vrrpd = daemon(place, "vrrpd")?;
         await_socket(&mut vrrpd, &directory.join("vrrpd.vty"))?;
         let frr = Self {
             vrrpd,
             zebra,
             directory,
             ipv6,
+            instances: instances.len(),
         };
         // It reads its configuration first and starts the virtual router when
         // zebra has told it of the interfaces.
         let give_up_at = Instant::now() + PATIENCE;
-        while frr.state()?.is_none_or(|state| state == "Initialize") {
+        while !frr.takes_part()? {
             ensure!(
                 Instant::now() < give_up_at,
                 "vrrpd does not take part:\n{}",
@@ -115,6 +149,27 @@ impl Frr {
         Ok(self.show()?[0][family]["status"]
             .as_str()
             .map(str::to_owned))
+    }
+
+    /// Whether every virtual router has started.
+    fn takes_part(&self) -> Result<bool> {
+        let states = self.states()?;
+        Ok(states.len() == self.instances && states.iter().all(|state| state != "Initialize"))
+    }
+
+    /// The [`state`](Self::state) of every virtual router that it knows.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn states(&self) -> Result<Vec<String>> {
+        let family = if self.ipv6 { "v6" } else { "v4" };
+        Ok(self
+            .show()?
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|router| router[family]["status"].as_str().map(str::to_owned))
+            .collect())
     }
 
     /// What `show vrrp json` says.
@@ -174,6 +229,12 @@ impl Frr {
         self.zebra.kill()
     }
 
+    /// The processes of vrrpd and zebra.
+    #[must_use]
+    pub fn pids(&self) -> [u32; 2] {
+        [self.vrrpd.id(), self.zebra.id()]
+    }
+
     /// Keeps both logs off standard error.
     pub fn quiet(&mut self) {
         self.vrrpd.quiet();
@@ -214,9 +275,10 @@ fn give_to_frr(directory: &Path) -> Result<()> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).with_context(name)
 }
 
-fn daemon(host: &Host, directory: &Path, name: &str) -> Result<Process> {
+fn daemon(place: Place<'_>, name: &str) -> Result<Process> {
+    let directory = place.directory;
     let file = |suffix: &str| directory.join(format!("{name}.{suffix}"));
-    let mut command = host.netns.command(Path::new(DAEMONS).join(name));
+    let mut command = place.netns.command(Path::new(DAEMONS).join(name));
     command
         .arg("--config_file")
         .arg(file("conf"))
@@ -228,7 +290,7 @@ fn daemon(host: &Host, directory: &Path, name: &str) -> Result<Process> {
         .arg(directory)
         .args(["--vty_port", "0", "--log", "stdout"]);
     Process::start(
-        format!("{name} on {}", host.name),
+        format!("{name} on {}", place.name),
         &mut command,
         file("log"),
     )
@@ -248,13 +310,19 @@ fn await_socket(process: &mut Process, socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the macvlan, down by protocol as that of a Backup router, and sees to
-/// it that the node answers for an address only on the interface that has it.
-fn prepare(host: &Host, instance: &Instance, ipv6: bool) -> Result<()> {
-    if host.netns.ip_show(&["link", "show", MACVLAN]).is_ok() {
-        host.netns.ip(&format!("link delete {MACVLAN}\n"))?;
+/// The macvlan of the virtual router `index`.
+fn macvlan(index: usize) -> String {
+    if index == 0 {
+        MACVLAN.to_owned()
+    } else {
+        format!("{MACVLAN}{index}")
     }
-    host.netns.sysctl(&[
+}
+
+/// Makes the macvlans, down by protocol as those of Backup routers, and sees to
+/// it that the node answers for an address only on the interface that has it.
+fn prepare(place: Place<'_>, instances: &[Instance], ipv6: bool) -> Result<()> {
+    place.netns.sysctl(&[
         ("ipv4/conf/all/arp_ignore", "1"),
         ("ipv4/conf/all/arp_announce", "2"),
         ("ipv4/conf/all/rp_filter", "0"),
@@ -263,56 +331,66 @@ fn prepare(host: &Host, instance: &Instance, ipv6: bool) -> Result<()> {
         ("ipv6/conf/all/accept_ra", "0"),
         ("ipv6/conf/default/accept_ra", "0"),
     ])?;
-    let Instance {
-        interface, vrid, ..
-    } = instance;
+    let mut lines = String::new();
     let family = if ipv6 { 2 } else { 1 };
-    let mut lines = format!(
-        "link add {MACVLAN} link {interface} address 00:00:5e:00:{family:02x}:{vrid:02x} \
-         type macvlan mode bridge\n\
-         link set {MACVLAN} addrgenmode none\n\
-         link set {MACVLAN} protodown on\n\
-         link set {MACVLAN} up\n"
-    );
-    if ipv6 {
-        // The source of its advertisements: an address that no other router has.
-        let own = own_link_local(host.number);
-        lines += &format!("addr add {own}/64 dev {MACVLAN} nodad\n");
+    for (index, instance) in instances.iter().enumerate() {
+        let Instance {
+            interface, vrid, ..
+        } = instance;
+        let name = macvlan(index);
+        if place.netns.ip_show(&["link", "show", &name]).is_ok() {
+            lines += &format!("link delete {name}\n");
+        }
+        lines += &format!(
+            "link add {name} link {interface} address 00:00:5e:00:{family:02x}:{vrid:02x} \
+             type macvlan mode bridge\n\
+             link set {name} addrgenmode none\n\
+             link set {name} protodown on\n\
+             link set {name} up\n"
+        );
+        if ipv6 {
+            // The source of its advertisements: an address that no other router has.
+            let own = own_link_local(place.number);
+            lines += &format!("addr add {own}/64 dev {name} nodad\n");
+        }
+        for address in &instance.addresses {
+            let nodad = if ipv6 { " nodad" } else { "" };
+            lines += &format!("addr add {address} dev {name}{nodad}\n");
+        }
     }
-    for address in &instance.addresses {
-        let nodad = if ipv6 { " nodad" } else { "" };
-        lines += &format!("addr add {address} dev {MACVLAN}{nodad}\n");
-    }
-    host.netns.ip(&lines)
+    place.netns.ip(&lines)
 }
 
 fn own_link_local(router: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x5e, router.into())
 }
 
-fn configuration(instance: &Instance, router: u8, ipv6: bool) -> String {
-    let Instance {
-        interface,
-        vrid,
-        version,
-        priority,
-        ..
-    } = instance;
-    let interval = instance.advert_interval.as_millis();
-    let kind = if ipv6 { "ipv6" } else { "ip" };
-    let mut text = format!(
-        "hostname node{router}\nlog stdout\n\
-         interface {interface}\n vrrp {vrid} version {version}\n vrrp {vrid} priority {priority}\n \
-         vrrp {vrid} advertisement-interval {interval}\n"
-    );
-    if !instance.preempt {
-        text += &format!(" no vrrp {vrid} preempt\n");
-    }
-    for address in &instance.addresses {
-        let address = address
-            .split_once('/')
-            .map_or(address.as_str(), |parts| parts.0);
-        text += &format!(" vrrp {vrid} {kind} {address}\n");
+fn configuration(instances: &[Instance], router: u8, ipv6: bool) -> String {
+    let mut text = format!("hostname node{router}\nlog stdout\n");
+    for instance in instances {
+        let Instance {
+            interface,
+            vrid,
+            version,
+            priority,
+            ..
+        } = instance;
+        let interval = instance.advert_interval.as_millis();
+        let kind = if ipv6 { "ipv6" } else { "ip" };
+        text += &format!(
+            "interface {interface}\n vrrp {vrid} version {version}\n \
+             vrrp {vrid} priority {priority}\n \
+             vrrp {vrid} advertisement-interval {interval}\n"
+        );
+        if !instance.preempt {
+            text += &format!(" no vrrp {vrid} preempt\n");
+        }
+        for address in &instance.addresses {
+            let address = address
+                .split_once('/')
+                .map_or(address.as_str(), |parts| parts.0);
+            text += &format!(" vrrp {vrid} {kind} {address}\n");
+        }
     }
     text
 }

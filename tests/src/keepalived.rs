@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -15,6 +16,7 @@ use crate::{
     daemon::Instance,
     lab::{Host, Lab},
     need,
+    netns::Netns,
     process::Process,
 };
 
@@ -74,28 +76,11 @@ impl Keepalived {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_text(lab: &Lab, host: &Host, text: &str) -> Result<Self> {
-        need::tools(&["keepalived"])?;
         let directory = lab.directory(&format!("{}-keepalived", host.name))?;
-        let file = |name: &str| directory.join(name);
-        // Of a predecessor that was killed: on a real host they go with the boot,
-        // and keepalived takes whoever has such a number now for itself.
-        for pid in ["keepalived.pid", "vrrp.pid"] {
-            let _ = fs::remove_file(file(pid));
-        }
-        let config = file("keepalived.conf");
-        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
-        let mut command = host.netns.command("keepalived");
-        command
-            .args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"])
-            .args(["--config-id", &host.name])
-            .arg("--use-file")
-            .arg(&config)
-            .arg("--pid")
-            .arg(file("keepalived.pid"))
-            .arg("--vrrp_pid")
-            .arg(file("vrrp.pid"));
+        let mut command = run_command(&host.netns, &directory, &host.name, text)?;
+        command.arg("--log-detail");
         let title = format!("keepalived on {}", host.name);
-        let log = file("log");
+        let log = directory.join("log");
         let log_from = fs::read(&log).map_or(0, |log| log.len());
         let process = Process::start(title, &mut command, log)?;
         Ok(Self { process, log_from })
@@ -146,6 +131,35 @@ impl Keepalived {
     }
 }
 
+/// The command that runs keepalived in `netns` with the configuration `text`, logging
+/// to standard error; its files are below `directory`, and `id` is the host's name for
+/// lines with `@`.
+///
+/// # Errors
+/// If keepalived is not installed or a file cannot be written.
+pub fn run_command(netns: &Netns, directory: &Path, id: &str, text: &str) -> Result<Command> {
+    need::tools(&["keepalived"])?;
+    let file = |name: &str| directory.join(name);
+    // Of a predecessor that was killed: on a real host they go with the boot,
+    // and keepalived takes whoever has such a number now for itself.
+    for pid in ["keepalived.pid", "vrrp.pid"] {
+        let _ = fs::remove_file(file(pid));
+    }
+    let config = file("keepalived.conf");
+    fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+    let mut command = netns.command("keepalived");
+    command
+        .args(["--dont-fork", "--log-console", "--vrrp"])
+        .args(["--config-id", id])
+        .arg("--use-file")
+        .arg(&config)
+        .arg("--pid")
+        .arg(file("keepalived.pid"))
+        .arg("--vrrp_pid")
+        .arg(file("vrrp.pid"));
+    Ok(command)
+}
+
 /// The version that it says it is.
 ///
 /// # Errors
@@ -163,6 +177,17 @@ pub fn version() -> Result<String> {
 }
 
 fn configuration(instance: &Instance, router: u8, options: Options) -> String {
+    format!(
+        "global_defs {{\n    router_id node{router}\n    vrrp_version {}\n}}\n{}",
+        instance.version,
+        block(instance, options)
+    )
+}
+
+/// The `vrrp_instance` block of `instance`. The version is global: what its
+/// `version` says is not in it.
+#[must_use]
+pub fn block(instance: &Instance, options: Options) -> String {
     let interval = instance.advert_interval.as_secs_f64();
     let preempt = if instance.preempt {
         ""
@@ -198,18 +223,26 @@ fn configuration(instance: &Instance, router: u8, options: Options) -> String {
                 .collect();
             format!("    unicast_src_ip {source}\n    unicast_peer {{\n{peers}    }}\n")
         });
-    let addresses: String = instance
-        .addresses
-        .iter()
-        .map(|address| format!("        {address}\n"))
-        .collect();
+    let lines = |addresses: &[String]| -> String {
+        addresses
+            .iter()
+            .map(|address| format!("        {address}\n"))
+            .collect()
+    };
+    let addresses = lines(&instance.addresses);
+    let excluded = if instance.excluded.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "    virtual_ipaddress_excluded {{\n{}    }}\n",
+            lines(&instance.excluded)
+        )
+    };
     format!(
-        "global_defs {{\n    router_id node{router}\n    vrrp_version {version}\n}}\n\
-         vrrp_instance {name} {{\n    state BACKUP\n    interface {interface}\n    \
+        "vrrp_instance {name} {{\n    state BACKUP\n    interface {interface}\n    \
          virtual_router_id {vrid}\n    priority {priority}\n    advert_int {interval}\n{preempt}\
          {own}{authentication}{unicast}    \
-         virtual_ipaddress {{\n{addresses}    }}\n}}\n",
-        version = instance.version,
+         virtual_ipaddress {{\n{addresses}    }}\n{excluded}}}\n",
         name = instance.name,
         interface = instance.interface,
         vrid = instance.vrid,

@@ -1,4 +1,4 @@
-//! The harness of Harrier's suites and of its demo: networks made of
+//! The harness of Harrier's suites, its demo and its benchmark: networks made of
 //! namespaces, the routers that run in them, a client that probes, captures
 //! that tell when something was on the wire.
 //!
@@ -16,12 +16,14 @@
 //! - [`service`]: nginx and haproxy on a machine
 //! - [`visitor`]: a client that asks such a service by HTTP
 //! - [`cloud`]: a cloud's metadata and API, on a node
+//! - [`mod@bench`]: contestants measured on the same work
 //! - [`xdp`]: an XDP program of someone else
 //! - [`fuzz`]: what the fuzzers run
 //! - [`need`]: what a suite needs of the machine, loudly
 //!
 //! Times are [`Timestamp`](ha_common::time::Timestamp)s: `CLOCK_MONOTONIC`.
 
+pub mod bench;
 pub mod capture;
 pub mod clock;
 pub mod cloud;

@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nginx", "nginx"),
     ("haproxy", "haproxy"),
     ("curl", "curl"),
+    ("ethtool", "ethtool"),
     ("ping", "iputils-ping"),
     ("pidof", "sysvinit-utils"),
     ("pkill", "procps"),

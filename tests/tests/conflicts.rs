@@ -208,3 +208,47 @@ fn a_stranger_that_claims_our_address() -> Result<()> {
     a.process.await_log("claims 10.77.0.100", PATIENCE)?;
     Ok(())
 }
+
+/// Of instances that advertise together one is asked for at a time. Whoever answers
+/// for one may have been Active for all of them, so all are announced again.
+#[test]
+fn an_answer_counts_for_all_that_advertise_together() -> Result<()> {
+    /// More than a takeover alone comes with.
+    const ANNOUNCEMENTS: usize = 10;
+
+    let lab = Lab::new(2)?;
+    let (host_a, stranger) = lab.pair();
+    let instances = [1, 2, 3].map(|number: u8| Instance {
+        name: format!("i{number}"),
+        vrid: number,
+        ..Instance::new(200, &[&format!("10.77.0.{}/16", 100 + number)])
+    });
+    let mut a = Harrier::start(&lab, host_a, &instances)?;
+    for instance in &instances {
+        a.await_state(&instance.name, "active", PATIENCE)?;
+    }
+    let capture = lab.capture(stranger)?;
+    stranger
+        .netns
+        .ip(&format!("address add 10.77.0.103/16 dev {INTERFACE}"))?;
+    let mut from = capture.mark();
+    let mut seen = [0; 3];
+    while seen.iter().any(|seen| *seen < ANNOUNCEMENTS) {
+        capture.await_frame("an announcement", from, PATIENCE, |frame| {
+            frame.outgoing
+                && [101, 102, 103].iter().any(|last| {
+                    let address = IpAddr::from([10, 77, 0, *last]);
+                    frame.packet.announces(address)
+                })
+        })?;
+        let frames = capture.frames();
+        for frame in &frames[from..] {
+            for (seen, last) in seen.iter_mut().zip([101, 102, 103]) {
+                let address = IpAddr::from([10, 77, 0, last]);
+                *seen += usize::from(frame.outgoing && frame.packet.announces(address));
+            }
+        }
+        from = frames.len();
+    }
+    Ok(())
+}

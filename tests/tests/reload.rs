@@ -10,4 +10,5 @@ mod reload {
     mod parameters;
     mod refused;
     mod scene;
+    mod scheduling;
 }

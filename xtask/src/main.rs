@@ -1,4 +1,4 @@
-//! `cargo xtask`: set-up, build, demo and test of Harrier in one command each.
+//! `cargo xtask`: set-up, build, demo, benchmark and test of Harrier in one command each.
 //!
 //! - [`commands`]: one file per subcommand
 //! - [`toolchain`]: what this machine has for building the kernel program, and
@@ -25,7 +25,7 @@ mod workspace;
 
 use workspace::Workspace;
 
-/// Harrier's set-up, build, demo and test commands.
+/// Harrier's set-up, build, demo, benchmark and test commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -46,6 +46,11 @@ enum Command {
     /// Every argument goes to the demo: `cargo xtask demo --help` shows them.
     #[command(disable_help_flag = true)]
     Demo(commands::demo::Arguments),
+    /// Build everything and measure Harrier beside keepalived and FRR; needs root.
+    ///
+    /// Every argument goes to the benchmark: `cargo xtask bench --help` shows them.
+    #[command(disable_help_flag = true)]
+    Bench(commands::bench::Arguments),
     /// Build everything and run every test; needs root for the network namespaces.
     Test(commands::test::Arguments),
     /// Look for inputs that break a promise, with libFuzzer; needs nightly and cargo-fuzz.
@@ -66,7 +71,7 @@ enum Command {
     Mutants(commands::mutants::Arguments),
     /// Check formatting, lints and documentation, warnings denied.
     Lint,
-    /// Run `lint`, then `test`.
+    /// Run `lint`, `test` and `bench --quick`.
     Ci,
 }
 
@@ -88,6 +93,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Setup(arguments) => commands::setup::run(&workspace, arguments),
         Command::BuildEbpf(arguments) => commands::build_ebpf::run(&workspace, arguments),
         Command::Demo(arguments) => commands::demo::run(&workspace, arguments),
+        Command::Bench(arguments) => commands::bench::run(&workspace, arguments),
         Command::Test(arguments) => commands::test::run(&workspace, arguments),
         Command::Fuzz(arguments) => commands::fuzz::run(&workspace, arguments),
         Command::Sim(arguments) => commands::sim::run(&workspace, arguments),

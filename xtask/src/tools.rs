@@ -22,6 +22,7 @@ const TOOLS: &[Tool] = &[
     tool("nginx", "nginx"),
     tool("haproxy", "haproxy"),
     tool("curl", "curl"),
+    tool("ethtool", "ethtool"),
     tool("pidof", "sysvinit-utils"),
     tool("pkill", "procps"),
     tool("tshark", "tshark"),

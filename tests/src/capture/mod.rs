@@ -1,6 +1,6 @@
 //! Frames as the kernel saw them pass an interface, with its times.
 
-mod socket;
+pub(crate) mod socket;
 
 use std::{
     fs::File,
@@ -125,6 +125,12 @@ impl Capture {
     #[must_use]
     pub fn frames(&self) -> Vec<Frame> {
         self.shared.frames().clone()
+    }
+
+    /// What `look` makes of what was captured so far. Nothing is captured meanwhile: a look
+    /// should be short.
+    pub fn read<T>(&self, look: impl FnOnce(&[Frame]) -> T) -> T {
+        look(&self.shared.frames())
     }
 
     /// How many frames were captured so far: a mark for

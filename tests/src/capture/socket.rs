@@ -221,9 +221,10 @@ impl AsFd for PacketSocket {
     }
 }
 
-/// The arrival time in a message's control data, which `recvmsg` has filled.
-fn arrival(message: &libc::msghdr) -> Option<u64> {
-    // SAFETY: the header is as recvmsg left it.
+/// The arrival time in a message's control data, which the kernel has filled:
+/// nanoseconds of `CLOCK_REALTIME`.
+pub(crate) fn arrival(message: &libc::msghdr) -> Option<u64> {
+    // SAFETY: the header is as the kernel left it.
     let first = unsafe { libc::CMSG_FIRSTHDR(message) };
     // SAFETY: null, or a header within the control buffer, which is aligned for it.
     let header = unsafe { first.as_ref() }?;

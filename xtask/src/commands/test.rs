@@ -166,7 +166,7 @@ fn cargo_test(workspace: &Workspace, packages: &[&str], arguments: &Arguments) -
 }
 
 /// Does `work` between two lines that say what it is and how long it took.
-fn stage<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn stage<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("== {name}");
     let begun = Instant::now();
     let result = work();
