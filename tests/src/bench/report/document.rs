@@ -81,7 +81,7 @@ fn merge(old: Results, new: Results) -> Results {
 fn page(results: &Results, notes: &str) -> String {
     let mut page = format!(
         "# Benchmarks\n\n\
-         Harrier beside Debian's keepalived and FRR's vrrpd, on the same work, in turn, in one run on one\n\
+         Harrier beside Debian's keepalived and FRR's vrrpd, on the same work, in turn, each scenario in one run, on one\n\
          machine. This page is written by `cargo xtask bench --docs`; all values are in\n\
          [{RESULTS}]({DIRECTORY}/{RESULTS}).\n\n\
          - Machine: {}.\n\
