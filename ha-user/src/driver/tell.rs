@@ -284,7 +284,7 @@ impl Executor {
 
     /// The kernel program refused an advertisement for this virtual router.
     pub(super) fn tell_refused(&mut self, now: Timestamp, event: &abi::Event) {
-        let Some(reason) = Counter::ALL.get(usize::from(event.reason)).copied() else {
+        let Some(reason) = Counter::at(event.reason) else {
             return;
         };
         let source = RouterAddress(event.address);

@@ -190,11 +190,7 @@ impl HostTable {
     /// # Errors
     /// As [`install_all`](Self::install_all).
     pub fn install(&mut self, items: &[Item], failures: &mut Vec<HostError>) -> io::Result<()> {
-        self.collect(failures)?;
-        let items = Items::new(items.to_vec());
-        let requests = items.requests(Operation::Install);
-        self.add(Operation::Install, None, false, requests, failures)?;
-        self.flush()
+        self.encode_and_add(Operation::Install, false, items, failures)
     }
 
     /// As [`remove_all`](Self::remove_all), for items whose requests are not
@@ -203,11 +199,7 @@ impl HostTable {
     /// # Errors
     /// As [`install_all`](Self::install_all).
     pub fn remove(&mut self, items: &[Item], failures: &mut Vec<HostError>) -> io::Result<()> {
-        self.collect(failures)?;
-        let items = Items::new(items.to_vec());
-        let requests = items.requests(Operation::Remove);
-        self.add(Operation::Remove, None, true, requests, failures)?;
-        self.flush()
+        self.encode_and_add(Operation::Remove, true, items, failures)
     }
 
     /// Adds `gone`, which somebody else took off, once more, and those routes among
@@ -317,6 +309,20 @@ impl HostTable {
                 source: io::Error::from_raw_os_error(code),
             }),
         }
+    }
+
+    /// Encodes requests for those of `items` that are ours, or are not, and sends them.
+    fn encode_and_add(
+        &mut self,
+        operation: Operation,
+        ours: bool,
+        items: &[Item],
+        failures: &mut Vec<HostError>,
+    ) -> io::Result<()> {
+        self.collect(failures)?;
+        let items = Items::new(items.to_vec());
+        self.add(operation, None, ours, items.requests(operation), failures)?;
+        self.flush()
     }
 
     /// Puts the requests for those items into the batch that are ours, or are not,
